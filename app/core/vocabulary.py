@@ -1,0 +1,271 @@
+"""The closed lists of words: states, reasons and policies.
+
+The same words stand in the tables, in Python and in GraphQL; each list is an enumeration whose
+value is its name.
+"""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a token may do in its project; each role includes the ones before it."""
+
+    VIEWER = "VIEWER"
+    OPERATOR = "OPERATOR"
+    EDITOR = "EDITOR"
+    ADMIN = "ADMIN"
+
+
+class ActorKind(StrEnum):
+    """Who did something."""
+
+    TOKEN = "TOKEN"  # noqa: S105 - a kind of actor
+    USER = "USER"
+    SYSTEM = "SYSTEM"
+
+
+class JobKind(StrEnum):
+    """How a job is executed."""
+
+    HTTP = "HTTP"
+    COMMAND = "COMMAND"
+    PYTHON = "PYTHON"
+
+
+class Backoff(StrEnum):
+    """How the delay between attempts grows."""
+
+    FIXED = "FIXED"
+    LINEAR = "LINEAR"
+    EXPONENTIAL = "EXPONENTIAL"
+
+
+class OnWorkerLost(StrEnum):
+    """What becomes of a run whose worker died: at-least-once or at-most-once."""
+
+    RETRY = "RETRY"
+    FAIL = "FAIL"
+
+
+class FailureReason(StrEnum):
+    """Why an attempt failed."""
+
+    ERROR = "ERROR"
+    TIMEOUT = "TIMEOUT"
+    WORKER_LOST = "WORKER_LOST"
+    REJECTED = "REJECTED"
+
+
+class Frequency(StrEnum):
+    """Sugar for four everyday cron expressions."""
+
+    HOURLY = "HOURLY"
+    DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
+    MONTHLY = "MONTHLY"
+
+
+class DayMatch(StrEnum):
+    """Whether a day must match either restricted day field (Vixie) or both."""
+
+    ANY = "ANY"
+    ALL = "ALL"
+
+
+class TimeMode(StrEnum):
+    """Whether a cron timing follows elapsed time or the wall clock through clock changes."""
+
+    AUTO = "AUTO"
+    WALL_CLOCK = "WALL_CLOCK"
+    ELAPSED = "ELAPSED"
+
+
+class CalendarUnit(StrEnum):
+    """The unit of a calendar interval."""
+
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    YEAR = "YEAR"
+
+
+class DstGapPolicy(StrEnum):
+    """What a wall-clock timing does with a local time that does not exist."""
+
+    RUN_AT_GAP_END = "RUN_AT_GAP_END"
+    SHIFT = "SHIFT"
+    SKIP = "SKIP"
+
+
+class DstFoldPolicy(StrEnum):
+    """Which pass of a repeated local time a wall-clock timing uses."""
+
+    FIRST = "FIRST"
+    LAST = "LAST"
+    BOTH = "BOTH"
+
+
+class CalendarMode(StrEnum):
+    """What an excluded occurrence becomes."""
+
+    EXCLUDE = "EXCLUDE"
+    MOVE_PREVIOUS = "MOVE_PREVIOUS"
+    MOVE_NEXT = "MOVE_NEXT"
+
+
+class Adjustment(StrEnum):
+    """Why an occurrence is not simply at its nominal local time."""
+
+    GAP_MOVED = "GAP_MOVED"
+    GAP_SKIPPED = "GAP_SKIPPED"
+    FOLD_FIRST = "FOLD_FIRST"
+    FOLD_SECOND = "FOLD_SECOND"
+    CALENDAR_MOVED = "CALENDAR_MOVED"
+    CALENDAR_EXCLUDED = "CALENDAR_EXCLUDED"
+    JITTERED = "JITTERED"
+
+
+class LintCode(StrEnum):
+    """A warning about a timing that is legal but may surprise."""
+
+    DAY_MATCH_ANY = "DAY_MATCH_ANY"
+    DST_GAP = "DST_GAP"
+    DST_FOLD = "DST_FOLD"
+    VERY_FREQUENT = "VERY_FREQUENT"
+    SHORT_MONTH = "SHORT_MONTH"
+    UNEVEN_STEP = "UNEVEN_STEP"
+    HERD_MINUTE = "HERD_MINUTE"
+    LONGER_THAN_INTERVAL = "LONGER_THAN_INTERVAL"
+
+
+class OverlapPolicy(StrEnum):
+    """What happens when a run is due while another of its schedule is still busy."""
+
+    SKIP = "SKIP"
+    ALLOW = "ALLOW"
+    QUEUE_ONE = "QUEUE_ONE"
+    QUEUE_ALL = "QUEUE_ALL"
+    CANCEL_RUNNING = "CANCEL_RUNNING"
+
+
+class CatchUpPolicy(StrEnum):
+    """Which of the occurrences missed during an outage still run."""
+
+    NONE = "NONE"
+    LATEST = "LATEST"
+    ALL = "ALL"
+
+
+class ResumeChoice(StrEnum):
+    """What a resume does with the occurrences of the pause."""
+
+    SKIP = "SKIP"
+    LATEST = "LATEST"
+    ALL = "ALL"
+    DRIP = "DRIP"
+
+
+class ScheduleState(StrEnum):
+    """Whether a schedule fires, and if not, why."""
+
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    EXPIRED = "EXPIRED"
+    QUARANTINED = "QUARANTINED"
+    ARCHIVED = "ARCHIVED"
+
+
+class RunState(StrEnum):
+    """The life of a run; see `core/run_states.py` for the legal transitions."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+    SKIPPED = "SKIPPED"
+    MISSED = "MISSED"
+
+
+class RunCause(StrEnum):
+    """What brought a run into being."""
+
+    SCHEDULE = "SCHEDULE"
+    CATCH_UP = "CATCH_UP"
+    MANUAL = "MANUAL"
+    BACKFILL = "BACKFILL"
+    RERUN = "RERUN"
+    CHAIN = "CHAIN"
+
+
+class RunReason(StrEnum):
+    """Why a run was skipped, missed, cancelled or failed."""
+
+    PAUSED = "PAUSED"
+    STOPPED = "STOPPED"
+    OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
+    OVERRIDDEN = "OVERRIDDEN"
+    ARCHIVED = "ARCHIVED"
+    CIRCUIT_BREAKER = "CIRCUIT_BREAKER"
+    DEPENDENCY = "DEPENDENCY"
+    OVERLAP = "OVERLAP"
+    TOO_LATE = "TOO_LATE"
+    COALESCED = "COALESCED"
+    CATCH_UP_NONE = "CATCH_UP_NONE"
+    CALENDAR = "CALENDAR"
+    SPACING = "SPACING"
+    LIMIT = "LIMIT"
+    QUARANTINED = "QUARANTINED"
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    REPLACED = "REPLACED"
+    WORKER_LOST = "WORKER_LOST"
+    TIMEOUT = "TIMEOUT"
+    ERROR = "ERROR"
+    REJECTED = "REJECTED"
+
+
+class WorkerState(StrEnum):
+    """The state of a worker process."""
+
+    ONLINE = "ONLINE"
+    DRAINING = "DRAINING"
+    LOST = "LOST"
+    STOPPED = "STOPPED"
+
+
+class SchedulerState(StrEnum):
+    """The state of the whole instance."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    DRAINING = "DRAINING"
+    STOPPED = "STOPPED"
+
+
+class ChangeKind(StrEnum):
+    """What changed about a schedule, in versions and in live messages."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    PAUSED = "PAUSED"
+    RESUMED = "RESUMED"
+    COMPLETED = "COMPLETED"
+    EXPIRED = "EXPIRED"
+    QUARANTINED = "QUARANTINED"
+    ROLLED_BACK = "ROLLED_BACK"
+    ARCHIVED = "ARCHIVED"
+    FIRED = "FIRED"
+    RUN_FINISHED = "RUN_FINISHED"
+    OVERRIDDEN = "OVERRIDDEN"
+
+
+class LogLevel(StrEnum):
+    """The level of a line of a run's log."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
