@@ -1,0 +1,30 @@
+"""The tables. No queries: those are in `app.store`.
+
+One module per table or per small family. Importing this package registers all of them in
+`SQLModel.metadata`, which the migrations are compared with.
+"""
+
+from app.models.audit import AuditEntry
+from app.models.event import Event
+from app.models.idempotency import IdempotencyRecord
+from app.models.job import Job
+from app.models.project import ApiToken, Project
+from app.models.run import Attempt, Run, RunLogChunk
+from app.models.schedule import Schedule, ScheduleCounters
+from app.models.scheduler import SchedulerControl, Worker
+
+__all__ = [
+    "ApiToken",
+    "Attempt",
+    "AuditEntry",
+    "Event",
+    "IdempotencyRecord",
+    "Job",
+    "Project",
+    "Run",
+    "RunLogChunk",
+    "Schedule",
+    "ScheduleCounters",
+    "SchedulerControl",
+    "Worker",
+]

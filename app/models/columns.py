@@ -1,0 +1,49 @@
+"""Column types every table shares, so that an instant or a word is stored one way only."""
+
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Enum
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+from typing_extensions import TypedDict
+from uuid_utils.compat import uuid7
+
+Instant = DateTime(timezone=True)
+Json = JSONB(none_as_null=True)
+
+
+class ActorRecord(TypedDict):
+    """Who did something, as stored beside what was done."""
+
+    kind: str
+    id: str | None
+    name: str
+
+
+class TransactionId(UserDefinedType[str]):
+    """PostgreSQL's `xid8`: the id of the writing transaction, which never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name PostgreSQL knows it by."""
+        return "xid8"
+
+
+def word_type(words: type[StrEnum], name: str) -> Enum:
+    """Return a text column limited by a check constraint to the words of an enumeration."""
+    return Enum(
+        words,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def new_id() -> UUID:
+    """Return a new version 7 UUID: ordered by time, so that inserts stay local in the index."""
+    return uuid7()

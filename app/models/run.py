@@ -1,0 +1,147 @@
+"""Runs, their attempts and their logs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from app.core.vocabulary import OverlapPolicy, RunCause, RunReason, RunState
+from app.models.columns import ActorRecord, Instant, Json, new_id, word_type
+
+
+class Run(SQLModel, table=True):
+    """The record of one occurrence, or of one manual, backfill or chained trigger.
+
+    It grows for ever, so every index is partial or earns its keep on each insert.
+    """
+
+    __table_args__ = (
+        CheckConstraint("finished_at >= started_at", name="run_ends_after_start"),
+        CheckConstraint(
+            "(state IN ('QUEUED', 'RUNNING')) = (finished_at IS NULL)", name="run_finished_is_over"
+        ),
+        CheckConstraint(
+            "state <> 'RUNNING' OR (fencing_token IS NOT NULL AND lease_expires_at IS NOT NULL"
+            " AND started_at IS NOT NULL)",
+            name="run_running_has_lease",
+        ),
+        CheckConstraint("range_end >= scheduled_for", name="run_range"),
+        CheckConstraint("attempt <= max_attempts + crash_count", name="run_attempts"),
+        # One record for each occurrence, whoever fires it: what makes a second ticker harmless.
+        Index(
+            "run_occurrence",
+            "schedule_id",
+            "scheduled_for",
+            unique=True,
+            postgresql_where=text("cause IN ('SCHEDULE', 'CATCH_UP')"),
+        ),
+        # What the claim reads: the queue.
+        Index(
+            "run_queue",
+            text("priority DESC"),
+            "next_attempt_at",
+            "id",
+            postgresql_where=text("state = 'QUEUED'"),
+        ),
+        # What the sweep and the heartbeat read.
+        Index("run_lease", "worker_id", postgresql_where=text("state = 'RUNNING'")),
+        # Whether a schedule is busy; also whether a job is at its limit.
+        Index(
+            "run_busy",
+            "schedule_id",
+            "next_attempt_at",
+            postgresql_where=text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"),
+        ),
+        Index("run_busy_job", "job_id", postgresql_where=text("state = 'RUNNING'")),
+        Index("run_list", "project_id", "id"),
+        Index(
+            "run_of_schedule", "schedule_id", "id", postgresql_where=text("schedule_id IS NOT NULL")
+        ),
+        Index("run_of_job", "job_id", "id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    project_id: UUID
+    job_id: UUID = Field(foreign_key="job.id")
+    schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
+    schedule_version: int | None = None
+    rerun_of_id: UUID | None = None
+    revision: int = 1
+
+    state: RunState = Field(default=RunState.QUEUED, sa_type=word_type(RunState, "run_state"))
+    reason: RunReason | None = Field(default=None, sa_type=word_type(RunReason, "run_reason"))
+    message: str | None = None
+    cause: RunCause = Field(sa_type=word_type(RunCause, "run_cause"))
+    triggered_by: ActorRecord | None = Field(default=None, sa_type=Json)
+    overlap: OverlapPolicy = Field(
+        default=OverlapPolicy.ALLOW, sa_type=word_type(OverlapPolicy, "run_overlap")
+    )
+
+    # The nominal occurrence; for a manual run the instant asked for.
+    scheduled_for: datetime = Field(sa_type=Instant)
+    # The nominal local time, as text: after a change of zone rules it does not fire again.
+    scheduled_local: str | None = Field(default=None, max_length=32)
+    due_at: datetime = Field(sa_type=Instant)
+    # A recorded range: its last occurrence, inclusive, and how many it holds (null: counted on reading).
+    range_end: datetime | None = Field(default=None, sa_type=Instant)
+    range_count: int | None = None
+    previous_success_for: datetime | None = Field(default=None, sa_type=Instant)
+
+    created_at: datetime = Field(sa_type=Instant)
+    # While queued: when it may start, `due_at` at first and later the end of the backoff.
+    next_attempt_at: datetime = Field(sa_type=Instant)
+    started_at: datetime | None = Field(default=None, sa_type=Instant)
+    finished_at: datetime | None = Field(default=None, sa_type=Instant)
+
+    parameters: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    result: Any = Field(default=None, sa_type=Json, nullable=True)
+    error: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    tags: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    queue: str = Field(default="default", max_length=200)
+    priority: int = 0
+    attempt: int = 0
+    max_attempts: int = 1
+    # Attempts lost to a dead worker: counted apart, they are not the job's fault.
+    crash_count: int = 0
+    progress: float | None = None
+    progress_message: str | None = None
+
+    worker_id: UUID | None = None
+    fencing_token: int | None = Field(default=None, sa_type=BigInteger)
+    lease_expires_at: datetime | None = Field(default=None, sa_type=Instant)
+    cancel_requested_at: datetime | None = Field(default=None, sa_type=Instant)
+    # When the first attempt started: what lateness is measured from.
+    first_started_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class Attempt(SQLModel, table=True):
+    """One finished try at a run; the one under way is told by the run itself."""
+
+    run_id: UUID = Field(primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    number: int = Field(primary_key=True)
+    state: RunState = Field(sa_type=word_type(RunState, "attempt_state"))
+    worker: str | None = None
+    started_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime = Field(sa_type=Instant)
+    error: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    exit_code: int | None = None
+    http_status: int | None = None
+
+
+class RunLogChunk(SQLModel, table=True):
+    """Some lines of a run's log, written together.
+
+    `lines` is a list of `[at (epoch milliseconds), level, stream, text]`; `sequence` is the number
+    of the first of them, counting from 1 over all attempts.
+    """
+
+    __tablename__ = "run_log"
+
+    run_id: UUID = Field(primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    sequence: int = Field(primary_key=True)
+    line_count: int
+    attempt: int
+    dropped: int = 0
+    lines: list[Any] = Field(sa_type=Json)

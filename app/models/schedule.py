@@ -1,0 +1,140 @@
+"""Schedules: when to run a job, and the counters of what came of it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from app.core.vocabulary import (
+    CatchUpPolicy,
+    DstFoldPolicy,
+    DstGapPolicy,
+    OverlapPolicy,
+    ResumeChoice,
+    ScheduleState,
+)
+from app.models.columns import ActorRecord, Instant, Json, new_id, word_type
+
+
+class Schedule(SQLModel, table=True):
+    """When to run a job and with which parameters.
+
+    `cursor_at` is the instant up to which every occurrence is accounted for; `next_run_at` the
+    nominal instant at which a tick looks at it again. A tick changes only these two,
+    `runs_made` and `revision`; everything else is the definition.
+    """
+
+    __table_args__ = (
+        CheckConstraint("end_at > start_at", name="schedule_window"),
+        CheckConstraint("max_runs > 0", name="schedule_max_runs"),
+        CheckConstraint("jitter_seconds >= 0", name="schedule_jitter"),
+        CheckConstraint("next_run_at > cursor_at", name="schedule_next_after_cursor"),
+        CheckConstraint(
+            "state = 'ACTIVE' OR next_run_at IS NULL", name="schedule_only_active_is_due"
+        ),
+        Index(
+            "schedule_key",
+            "project_id",
+            "key",
+            unique=True,
+            postgresql_where=text("archived_at IS NULL"),
+        ),
+        # What the tick reads; holds active schedules only.
+        Index(
+            "schedule_due",
+            "next_run_at",
+            "id",
+            postgresql_where=text("next_run_at IS NOT NULL"),
+        ),
+        Index("schedule_list", "project_id", "id"),
+        Index("schedule_of_job", "job_id", "id"),
+        Index(
+            "schedule_same_definition",
+            "project_id",
+            "definition_hash",
+            postgresql_where=text("archived_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    project_id: UUID = Field(foreign_key="project.id")
+    job_id: UUID = Field(foreign_key="job.id")
+    key: str = Field(max_length=200)
+    name: str = Field(max_length=200)
+    description: str | None = None
+    version: int = 1
+    revision: int = 1
+    created_at: datetime = Field(sa_type=Instant)
+    updated_at: datetime = Field(sa_type=Instant)
+    archived_at: datetime | None = Field(default=None, sa_type=Instant)
+    created_by: ActorRecord | None = Field(default=None, sa_type=Json)
+    updated_by: ActorRecord | None = Field(default=None, sa_type=Json)
+    owner: ActorRecord | None = Field(default=None, sa_type=Json)
+
+    state: ScheduleState = Field(
+        default=ScheduleState.ACTIVE, sa_type=word_type(ScheduleState, "schedule_state")
+    )
+    state_reason: str | None = None
+    paused_at: datetime | None = Field(default=None, sa_type=Instant)
+    paused_by: ActorRecord | None = Field(default=None, sa_type=Json)
+    paused_until: datetime | None = Field(default=None, sa_type=Instant)
+    resume_with: ResumeChoice | None = Field(
+        default=None, sa_type=word_type(ResumeChoice, "schedule_resume_with")
+    )
+    last_error: dict[str, Any] | None = Field(default=None, sa_type=Json)
+
+    # The stored form of core.time's timings.
+    timings: list[dict[str, Any]] = Field(sa_type=Json)
+    timezone: str = Field(max_length=100)
+    dst_gap: DstGapPolicy = Field(
+        default=DstGapPolicy.RUN_AT_GAP_END, sa_type=word_type(DstGapPolicy, "schedule_dst_gap")
+    )
+    dst_fold: DstFoldPolicy = Field(
+        default=DstFoldPolicy.FIRST, sa_type=word_type(DstFoldPolicy, "schedule_dst_fold")
+    )
+    start_at: datetime | None = Field(default=None, sa_type=Instant)
+    end_at: datetime | None = Field(default=None, sa_type=Instant)
+    max_runs: int | None = None
+    jitter_seconds: float = 0.0
+    overlap: OverlapPolicy = Field(
+        default=OverlapPolicy.SKIP, sa_type=word_type(OverlapPolicy, "schedule_overlap")
+    )
+    catch_up: CatchUpPolicy = Field(
+        default=CatchUpPolicy.LATEST, sa_type=word_type(CatchUpPolicy, "schedule_catch_up")
+    )
+    catch_up_window_seconds: float = 900.0
+    catch_up_limit: int = 100
+    pause_after_failures: int | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    # Without one, the job's.
+    priority: int | None = None
+    tags: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    # SHA-256 over job, timings, zone and parameters: finds the same schedule made twice.
+    definition_hash: str = Field(max_length=64)
+
+    cursor_at: datetime = Field(sa_type=Instant)
+    next_run_at: datetime | None = Field(default=None, sa_type=Instant)
+    runs_made: int = 0
+
+
+class ScheduleCounters(SQLModel, table=True):
+    """What came of a schedule's runs; written by the batches that finish runs, never by the tick.
+
+    A table of its own, so that finishing a run does not wait for a tick that holds the schedule.
+    """
+
+    __tablename__ = "schedule_counters"
+
+    schedule_id: UUID = Field(primary_key=True, foreign_key="schedule.id")
+    run_count: int = 0
+    success_count: int = 0
+    failure_count: int = 0
+    skip_count: int = 0
+    miss_count: int = 0
+    consecutive_failures: int = 0
+    last_run_at: datetime | None = Field(default=None, sa_type=Instant)
+    last_run_id: UUID | None = None
+    # The occurrence of the newest success: where incremental work goes on.
+    last_success_for: datetime | None = Field(default=None, sa_type=Instant)

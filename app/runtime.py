@@ -1,0 +1,104 @@
+"""What a process holds open: the database, Redis, and the instance's defaults.
+
+Opened once by an entry point, passed down, closed by it. Nothing below reads settings.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from app.broker.channel import Change, EventChannel
+from app.broker.doorbell import Doorbell
+from app.broker.redis import open_redis
+from app.config import Settings
+from app.handlers.execution import HandlerOptions
+from app.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a job or schedule gets where neither it nor its project says otherwise."""
+
+    timezone: str
+    timeout: timedelta
+    max_attempts: int
+    catch_up_window: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The engine's own intervals."""
+
+    lease_seconds: float
+    heartbeat_seconds: float
+    sweep_seconds: float
+    look_ahead_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The open connections and the defaults of one process."""
+
+    database: Database
+    redis: Redis
+    channel: EventChannel
+    doorbell: Doorbell
+    defaults: Defaults
+    timings: Timings
+    handler_options: HandlerOptions
+    event_retention: timedelta
+
+    async def announce(self, changes: list[Change], *, ring: bool = False) -> None:
+        """Tell the others after a commit. Never raises: the rows are the record."""
+        if ring:
+            await self.doorbell.ring()
+        await self.channel.publish(changes)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Open what the settings name, and close it at the end of the block."""
+    database = Database.open(settings.database_url, pool_size=settings.database_pool_size)
+    redis = open_redis(settings.redis_url)
+    # arq reads bytes, so it has a pool of its own.
+    bell_redis = open_redis(settings.redis_url, decode=False)
+    try:
+        yield Runtime(
+            database=database,
+            redis=redis,
+            channel=EventChannel(redis, prefix=settings.redis_prefix),
+            doorbell=Doorbell(bell_redis, prefix=settings.redis_prefix),
+            defaults=Defaults(
+                timezone=settings.default_timezone,
+                timeout=settings.default_timeout,
+                max_attempts=settings.default_max_attempts,
+                catch_up_window=settings.catch_up_window,
+            ),
+            timings=Timings(
+                lease_seconds=settings.lease_seconds,
+                heartbeat_seconds=settings.heartbeat_seconds,
+                sweep_seconds=settings.sweep_seconds,
+                look_ahead_seconds=settings.look_ahead_seconds,
+            ),
+            handler_options=handler_options(settings),
+            event_retention=timedelta(hours=settings.event_retention_hours),
+        )
+    finally:
+        await bell_redis.aclose()
+        await redis.aclose()
+        await database.close()
+
+
+def handler_options(settings: Settings) -> HandlerOptions:
+    """Return what handlers are allowed here."""
+    return HandlerOptions(
+        allow_commands=settings.allow_commands,
+        allow_shell=settings.allow_shell,
+        command_user=settings.command_user,
+        http_allow_networks=settings.http_allow_networks,
+        own_ports=(settings.port, settings.worker_port),
+        task_modules=settings.tasks,
+    )

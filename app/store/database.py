@@ -1,0 +1,90 @@
+"""The one door to PostgreSQL.
+
+Reads take a `ReadConnection`, writes a `Transaction`: a signature shows which a function needs.
+A read connection is bound to one project and PostgreSQL refuses any write through it. A
+transaction commits when its block ends and rolls back when the block raises; nothing is announced
+before that.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.store.statements import statement
+
+
+class ReadConnection(AsyncSession):
+    """Reads of one project. `project_id` is None only for the instance's own reads."""
+
+    project_id: UUID | None = None
+
+    async def run_file(self, name: str, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+        """Execute `sql/<name>.sql`."""
+        connection = await self.connection()
+        return await connection.execute(statement(name), parameters)
+
+
+class Transaction(ReadConnection):
+    """One unit of work; it may write."""
+
+
+class Database:
+    """A pool of connections."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(postgresql_readonly=True)
+
+    @classmethod
+    def open(
+        cls, url: str, *, pool_size: int = 10, statement_timeout_seconds: float = 30.0
+    ) -> "Database":
+        """Prepare a pool; connections are made when first needed.
+
+        `url` is `postgresql://…`; a unix socket is given as `?host=/directory`.
+        """
+        return cls(
+            create_async_engine(
+                make_url(url).set(drivername="postgresql+asyncpg"),
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=10,
+                # A restarted PostgreSQL leaves dead connections in the pool: the ping finds them.
+                pool_pre_ping=True,
+                connect_args={
+                    "timeout": 5,
+                    "server_settings": {
+                        "application_name": "tickwheel",
+                        "timezone": "UTC",
+                        "jit": "off",
+                        "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+                        "idle_in_transaction_session_timeout": "60000",
+                    },
+                },
+            )
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self, project_id: UUID | None) -> AsyncIterator[ReadConnection]:
+        """Open a read-only connection for one project."""
+        async with ReadConnection(self._reading, expire_on_commit=False) as connection:
+            connection.project_id = project_id
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, project_id: UUID | None = None) -> AsyncIterator[Transaction]:
+        """Open a transaction; commit at the end of the block, roll back if it raises."""
+        async with Transaction(self._engine, expire_on_commit=False) as transaction:
+            transaction.project_id = project_id
+            async with transaction.begin():
+                yield transaction
