@@ -6,7 +6,7 @@ Messages read from Redis are hostile input: what does not parse is dropped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
@@ -66,7 +66,7 @@ class EventChannel:
             return False
         return True
 
-    async def listen(self, *, beat_seconds: float) -> AsyncIterator[None]:
+    async def listen(self, *, beat_seconds: float) -> AsyncGenerator[None]:
         """Yield when there may be something to read: on a message, on each beat, on reconnection.
 
         Never ends and never raises for a Redis that is away: then only the beat is left.
@@ -81,7 +81,7 @@ class EventChannel:
                 yield None
                 await asyncio.sleep(min(beat_seconds, 1.0))
 
-    async def _messages(self, beat_seconds: float) -> AsyncIterator[None]:
+    async def _messages(self, beat_seconds: float) -> AsyncGenerator[None]:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             await pubsub.subscribe(self._name)
             yield None

@@ -10,11 +10,15 @@ from redis.backoff import NoBackoff
 
 
 def open_redis(url: str, *, timeout_seconds: float = 1.0, decode: bool = True) -> Redis:
-    """Prepare a client; it connects when first used and again after each failure."""
-    return Redis.from_url(
+    """Prepare a client; it connects when first used and again after each failure.
+
+    `decode` gives text; without it answers are bytes, as arq reads them.
+    """
+    client: Redis = Redis.from_url(
         url,
         socket_connect_timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         decode_responses=decode,
     )
+    return client

@@ -84,7 +84,8 @@ class Run(SQLModel, table=True):
     # The nominal local time, as text: after a change of zone rules it does not fire again.
     scheduled_local: str | None = Field(default=None, max_length=32)
     due_at: datetime = Field(sa_type=Instant)
-    # A recorded range: its last occurrence, inclusive, and how many it holds (null: counted on reading).
+    # A recorded range: its last occurrence, inclusive, and how many it holds; null where the
+    # number is computed on reading.
     range_end: datetime | None = Field(default=None, sa_type=Instant)
     range_count: int | None = None
     previous_success_for: datetime | None = Field(default=None, sa_type=Instant)
