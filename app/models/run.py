@@ -43,7 +43,14 @@ class Run(SQLModel, table=True):
             text("priority DESC"),
             "next_attempt_at",
             "id",
-            postgresql_where=text("state = 'QUEUED'"),
+            postgresql_where=text("state = 'QUEUED' AND blocked_at IS NULL"),
+        ),
+        # Queued runs that wait for their schedule or their job, so that they never crowd the queue.
+        Index(
+            "run_blocked",
+            "schedule_id",
+            "job_id",
+            postgresql_where=text("state = 'QUEUED' AND blocked_at IS NOT NULL"),
         ),
         # What the sweep and the heartbeat read.
         Index("run_lease", "worker_id", postgresql_where=text("state = 'RUNNING'")),
@@ -93,6 +100,9 @@ class Run(SQLModel, table=True):
     created_at: datetime = Field(sa_type=Instant)
     # While queued: when it may start, `due_at` at first and later the end of the backoff.
     next_attempt_at: datetime = Field(sa_type=Instant)
+    # When it was found that its schedule is busy or its job at its limit; it is looked at again
+    # when one of their runs ends, and by the sweep.
+    blocked_at: datetime | None = Field(default=None, sa_type=Instant)
     started_at: datetime | None = Field(default=None, sa_type=Instant)
     finished_at: datetime | None = Field(default=None, sa_type=Instant)
 

@@ -128,6 +128,8 @@ class ScheduleCounters(SQLModel, table=True):
     __tablename__ = "schedule_counters"
 
     schedule_id: UUID = Field(primary_key=True, foreign_key="schedule.id")
+    # Added to the schedule's own: the public revision counts changes of both rows.
+    revision: int = 0
     run_count: int = 0
     success_count: int = 0
     failure_count: int = 0

@@ -1,0 +1,170 @@
+"""Decide which occurrences become runs.
+
+Pure functions. The caller supplies the schedule's timetable, the last occurrence it handled and
+the present instant; nothing here reads a clock, a table or a setting. Whatever the length of an
+outage, a plan costs a bounded number of steps: a long stretch is one range, never enumerated.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.core.time import Occurrence, Timetable
+from app.core.vocabulary import CatchUpPolicy, RunCause, RunReason, RunState
+
+GRACE = timedelta(seconds=10)
+"""An occurrence up to this old is not missed, just late."""
+
+_MOST_IN_A_PLAN = 1_000
+_MOST_COUNTED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """What becomes of occurrences that nobody fired in time."""
+
+    policy: CatchUpPolicy = CatchUpPolicy.LATEST
+    window: timedelta = timedelta(minutes=15)
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecord:
+    """One run to queue, or one occurrence or stretch of them to record as missed or skipped.
+
+    `range_end` is the last occurrence of a stretch, inclusive; `range_count` is None where
+    counting it would take too long.
+    """
+
+    occurrence: Occurrence
+    state: RunState
+    cause: RunCause
+    reason: RunReason | None = None
+    range_end: datetime | None = None
+    range_count: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FiringPlan:
+    """What to record, up to where everything is then accounted for, and when to look again."""
+
+    records: tuple[PlannedRecord, ...]
+    cursor_at: datetime
+    next_run_at: datetime | None
+
+
+def plan_firing(
+    timetable: Timetable,
+    *,
+    after: datetime,
+    as_of: datetime,
+    catch_up: CatchUp,
+    look_ahead: timedelta = timedelta(0),
+) -> FiringPlan:
+    """Choose what becomes of each occurrence in (after, as_of + look_ahead].
+
+    Those within the look-ahead are prepared: queued now, and startable when they are due. At
+    most a thousand records are planned at once; the rest is left for the next tick.
+    """
+    records: list[PlannedRecord] = []
+    missed_until = as_of - GRACE
+    cursor = after
+    if missed_until > after:
+        records.extend(_plan_missed(timetable, after, missed_until, as_of, catch_up))
+        cursor = missed_until
+    occurrence = timetable.next_after(cursor, include_excluded=True)
+    horizon = as_of + look_ahead
+    while (
+        occurrence is not None and occurrence.nominal <= horizon and len(records) < _MOST_IN_A_PLAN
+    ):
+        records.append(_plan_one(occurrence, RunCause.SCHEDULE))
+        cursor = occurrence.nominal
+        occurrence = timetable.next_after(cursor, include_excluded=True)
+    return FiringPlan(
+        tuple(records),
+        cursor_at=cursor,
+        next_run_at=None if occurrence is None else occurrence.nominal,
+    )
+
+
+def plan_stretch(
+    timetable: Timetable, after: datetime, until: datetime, reason: RunReason
+) -> PlannedRecord | None:
+    """Record every occurrence in (after, until] as missed, in one row; None if there is none."""
+    first = timetable.next_after(after, include_excluded=True)
+    if first is None or first.nominal > until:
+        return None
+    last = timetable.previous_before(until + _TICK, include_excluded=True)
+    assert last is not None
+    if last.nominal <= first.nominal:
+        return PlannedRecord(first, RunState.MISSED, RunCause.SCHEDULE, reason)
+    count, exact = timetable.count_between(after, until, _MOST_COUNTED)
+    return PlannedRecord(
+        first,
+        RunState.MISSED,
+        RunCause.SCHEDULE,
+        reason,
+        range_end=last.nominal,
+        range_count=count if exact else None,
+    )
+
+
+# The smallest step of PostgreSQL's clock: turns "strictly before" into "at or before".
+_TICK = timedelta(microseconds=1)
+
+
+def _plan_missed(
+    timetable: Timetable, after: datetime, until: datetime, as_of: datetime, catch_up: CatchUp
+) -> Iterator[PlannedRecord]:
+    """Account for the occurrences in (after, until] that are too late to be just late."""
+    window_start = max(after, min(until, as_of - catch_up.window - _TICK))
+    too_late = plan_stretch(timetable, after, window_start, RunReason.TOO_LATE)
+    if too_late is not None:
+        yield too_late
+    caught_up, reason = _choose_caught_up(timetable, window_start, until, catch_up)
+    rest_until = caught_up[0].nominal - _TICK if caught_up else until
+    rest = plan_stretch(timetable, window_start, rest_until, reason)
+    if rest is not None:
+        yield rest
+    for occurrence, following in zip(caught_up, [*caught_up[1:], None], strict=True):
+        yield _plan_one(occurrence, RunCause.CATCH_UP)
+        # Only excluded occurrences can lie between two that run.
+        gap_end = until if following is None else following.nominal - _TICK
+        excluded = plan_stretch(timetable, occurrence.nominal, gap_end, RunReason.CALENDAR)
+        if excluded is not None:
+            yield excluded
+
+
+def _choose_caught_up(
+    timetable: Timetable, after: datetime, until: datetime, catch_up: CatchUp
+) -> tuple[list[Occurrence], RunReason]:
+    """Return the newest occurrences that still run, oldest first, and why the others do not."""
+    match catch_up.policy:
+        case CatchUpPolicy.NONE:
+            return [], RunReason.CATCH_UP_NONE
+        case CatchUpPolicy.LATEST:
+            return _newest(timetable, after, until, 1), RunReason.COALESCED
+        case CatchUpPolicy.ALL:
+            return _newest(timetable, after, until, catch_up.limit), RunReason.LIMIT
+
+
+def _newest(timetable: Timetable, after: datetime, until: datetime, limit: int) -> list[Occurrence]:
+    """Return up to `limit` of the newest occurrences in (after, until], oldest first."""
+    newest: list[Occurrence] = []
+    before = until + _TICK
+    while len(newest) < limit:
+        occurrence = timetable.previous_before(before)
+        if occurrence is None or occurrence.nominal <= after:
+            break
+        newest.append(occurrence)
+        before = occurrence.nominal
+    return newest[::-1]
+
+
+def _plan_one(occurrence: Occurrence, cause: RunCause) -> PlannedRecord:
+    if occurrence.will_run:
+        return PlannedRecord(occurrence, RunState.QUEUED, cause)
+    return PlannedRecord(
+        occurrence, RunState.SKIPPED, RunCause.SCHEDULE, RunReason.CALENDAR, message=occurrence.note
+    )

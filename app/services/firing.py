@@ -1,0 +1,266 @@
+"""Fire what is due: turn occurrences into runs and records.
+
+Any number of workers tick at the same time and there is no leader. A tick claims due schedules in
+batches; for each batch one transaction writes the runs and advances the cursors, so that a crash
+at any instant leaves either both or neither, and the unique index on occurrences refuses what a
+second ticker might write. PostgreSQL's clock is the only clock.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import RowMapping
+
+from app.broker.channel import Change
+from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
+from app.core.time import Timetable, timing_from_json
+from app.core.vocabulary import (
+    CatchUpPolicy,
+    ChangeKind,
+    DstFoldPolicy,
+    DstGapPolicy,
+    RunState,
+    ScheduleState,
+)
+from app.models.columns import new_id
+from app.runtime import Runtime
+from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.database import Transaction
+from app.store.events import record_event
+from app.store.firing import (
+    AdvancedSchedule,
+    RunRow,
+    advance_schedules,
+    claim_due_schedules,
+    insert_runs,
+    to_json,
+)
+
+BATCH = 1_000
+"""How many schedules one transaction holds at most."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What one tick did."""
+
+    schedules: int = 0
+    runs: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction of a tick is going to write."""
+
+    rows: list[RunRow] = field(default_factory=list)
+    advanced: list[AdvancedSchedule] = field(default_factory=list)
+    project_of: dict[UUID, UUID] = field(default_factory=dict)
+
+
+async def fire_due(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
+    """Fire every schedule that is due, batch by batch, until none is left.
+
+    `as_of` stands in for PostgreSQL's clock in tests; production leaves it out.
+    """
+    schedules = runs = 0
+    while True:
+        fired = await fire_batch(runtime, as_of=as_of)
+        schedules += fired.schedules
+        runs += fired.runs
+        if fired.schedules < BATCH:
+            return Fired(schedules, runs)
+
+
+async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
+    """Claim, plan, write and announce one batch."""
+    look_ahead = timedelta(seconds=runtime.timings.look_ahead_seconds)
+    async with runtime.database.transaction() as transaction:
+        claimed = await claim_due_schedules(
+            transaction,
+            limit=BATCH,
+            look_ahead_seconds=look_ahead.total_seconds(),
+            as_of=as_of,
+        )
+        if not claimed:
+            return Fired()
+        batch = _Batch()
+        for schedule in claimed:
+            _plan_into(batch, schedule, look_ahead)
+        changes = await _write(transaction, batch)
+    has_runs = any(row.state == RunState.QUEUED for row in batch.rows)
+    await runtime.announce(changes, ring=has_runs)
+    return Fired(len(claimed), len(batch.rows))
+
+
+def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> None:
+    """Plan one schedule; one that cannot be planned is set aside and never stops the others."""
+    batch.project_of[schedule["id"]] = schedule["project_id"]
+    try:
+        plan = _plan(schedule, look_ahead)
+        rows = [_run_row(schedule, record) for record in plan.records]
+    except Exception as error:
+        _log.exception("schedule.quarantined", schedule_id=str(schedule["id"]))
+        batch.advanced.append(_quarantined(schedule, error))
+        return
+    batch.rows.extend(rows)
+    batch.advanced.append(_advanced(schedule, plan))
+
+
+def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
+    return plan_firing(
+        timetable_of(schedule),
+        after=schedule["cursor_at"],
+        as_of=schedule["as_of"],
+        catch_up=CatchUp(
+            policy=CatchUpPolicy(schedule["catch_up"]),
+            window=timedelta(seconds=schedule["catch_up_window_seconds"]),
+            limit=schedule["catch_up_limit"],
+        ),
+        look_ahead=look_ahead,
+    )
+
+
+def timetable_of(schedule: RowMapping | dict[str, Any]) -> Timetable:
+    """Return the timetable of a row of the schedule table; equal rows share one."""
+    return Timetable.of(
+        tuple(timing_from_json(timing) for timing in schedule["timings"]),
+        timezone=schedule["timezone"],
+        dst_gap=DstGapPolicy(schedule["dst_gap"]),
+        dst_fold=DstFoldPolicy(schedule["dst_fold"]),
+        start_at=schedule["start_at"],
+        end_at=schedule["end_at"],
+        hash_key=str(schedule["id"]),
+        jitter=timedelta(seconds=schedule["jitter_seconds"]),
+    )
+
+
+def _advanced(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
+    state, reason = ScheduleState.ACTIVE, None
+    if plan.next_run_at is None:
+        state, reason = _end_of(schedule)
+    return AdvancedSchedule(
+        id=schedule["id"],
+        cursor_at=plan.cursor_at,
+        next_run_at=plan.next_run_at,
+        state=state.value,
+        state_reason=reason,
+    )
+
+
+def _end_of(schedule: RowMapping) -> tuple[ScheduleState, str]:
+    """Return what becomes of a schedule that has no further occurrence."""
+    if schedule["end_at"] is not None:
+        return ScheduleState.EXPIRED, "Its window has ended."
+    return ScheduleState.COMPLETED, "It has no further occurrence."
+
+
+def _quarantined(schedule: RowMapping, error: Exception) -> AdvancedSchedule:
+    return AdvancedSchedule(
+        id=schedule["id"],
+        cursor_at=schedule["cursor_at"],
+        next_run_at=None,
+        state=ScheduleState.QUARANTINED.value,
+        state_reason="It could not be planned; mend it by an edit, or resume it.",
+        last_error=to_json(
+            {"type": type(error).__name__, "message": str(error), "reason": "ERROR"}
+        ),
+    )
+
+
+def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
+    occurrence = record.occurrence
+    priority = schedule["priority"]
+    return RunRow(
+        id=new_id(),
+        project_id=schedule["project_id"],
+        job_id=schedule["job_id"],
+        schedule_id=schedule["id"],
+        schedule_version=schedule["version"],
+        state=record.state.value,
+        reason=None if record.reason is None else record.reason.value,
+        message=record.message,
+        cause=record.cause.value,
+        overlap=schedule["overlap"],
+        scheduled_for=occurrence.nominal,
+        scheduled_local=occurrence.local.isoformat(),
+        due_at=occurrence.at,
+        range_end=record.range_end,
+        range_count=record.range_count,
+        parameters=to_json({**schedule["job_parameters"], **schedule["parameters"]}),
+        tags=to_json({**schedule["job_tags"], **schedule["tags"]}),
+        queue=schedule["job_queue"],
+        priority=schedule["job_priority"] if priority is None else priority,
+        max_attempts=schedule["job_max_attempts"],
+    )
+
+
+async def _write(transaction: Transaction, batch: _Batch) -> list[Change]:
+    """Write the batch and return what to announce."""
+    inserted = await insert_runs(transaction, batch.rows)
+    rows = [row for row in batch.rows if row.id in inserted]
+    revisions = await advance_schedules(transaction, batch.advanced)
+    await count_outcomes(transaction, _count_records(rows))
+    changes = [
+        *_run_changes(rows),
+        *_schedule_changes(batch, revisions),
+    ]
+    parents = {row.id: row.schedule_id for row in rows}
+    for change in changes:
+        await record_event(
+            transaction,
+            project_id=change.project_id,
+            subject=change.subject,
+            change=change.change,
+            ids=change.ids,
+            revisions=change.revisions,
+            parent_ids=[parents.get(id) for id in change.ids] if change.subject == "RUN" else None,
+        )
+    return changes
+
+
+def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:
+    """Count what was recorded without a run: skips and misses, each range with its size."""
+    counts: dict[UUID, OutcomeCounts] = {}
+    for row in rows:
+        if row.state == RunState.QUEUED:
+            continue
+        count = counts.setdefault(row.schedule_id, OutcomeCounts(row.schedule_id))
+        size = row.range_count or 1
+        if row.state == RunState.SKIPPED:
+            count.skips += size
+        else:
+            count.misses += size
+    return counts.values()
+
+
+def _run_changes(rows: Sequence[RunRow]) -> Iterable[Change]:
+    by_project: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for row in rows:
+        by_project[row.project_id].append(row.id)
+    for project_id, ids in by_project.items():
+        yield Change(project_id, "RUN", "CREATED", tuple(ids), (1,) * len(ids))
+
+
+def _schedule_changes(batch: _Batch, revisions: dict[UUID, int]) -> Iterable[Change]:
+    grouped: defaultdict[tuple[UUID, ChangeKind], list[UUID]] = defaultdict(list)
+    for advanced in batch.advanced:
+        kind = _CHANGE_OF_STATE.get(ScheduleState(advanced.state), ChangeKind.FIRED)
+        grouped[batch.project_of[advanced.id], kind].append(advanced.id)
+    for (project_id, kind), ids in grouped.items():
+        yield Change(
+            project_id, "SCHEDULE", kind.value, tuple(ids), tuple(revisions[id] for id in ids)
+        )
+
+
+_CHANGE_OF_STATE = {
+    ScheduleState.COMPLETED: ChangeKind.COMPLETED,
+    ScheduleState.EXPIRED: ChangeKind.EXPIRED,
+    ScheduleState.QUARANTINED: ChangeKind.QUARANTINED,
+}

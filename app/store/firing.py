@@ -1,0 +1,91 @@
+"""What one tick reads and writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import RowMapping
+
+from app.store.database import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run, or the record of one that will not be, as a tick writes it."""
+
+    id: UUID
+    project_id: UUID
+    job_id: UUID
+    schedule_id: UUID
+    schedule_version: int
+    state: str
+    reason: str | None
+    message: str | None
+    cause: str
+    overlap: str
+    scheduled_for: datetime
+    scheduled_local: str | None
+    due_at: datetime
+    range_end: datetime | None
+    range_count: int | None
+    parameters: str
+    tags: str
+    queue: str
+    priority: int
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdvancedSchedule:
+    """Where a schedule stands after the tick."""
+
+    id: UUID
+    cursor_at: datetime
+    next_run_at: datetime | None
+    state: str
+    state_reason: str | None = None
+    last_error: str | None = None
+
+
+def as_columns(rows: Sequence[Any], row_type: type[Any]) -> dict[str, list[Any]]:
+    """Turn rows into one array a column, as `unnest` takes them."""
+    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(row_type)}
+
+
+def to_json(value: Any) -> str:
+    """Return a value as PostgreSQL's driver takes jsonb inside an array: as text."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+async def claim_due_schedules(
+    transaction: Transaction,
+    *,
+    limit: int,
+    look_ahead_seconds: float,
+    as_of: datetime | None,
+) -> Sequence[RowMapping]:
+    """Lock due schedules that no other ticker holds; see the statement."""
+    result = await transaction.run_file(
+        "claim_due_schedules",
+        {"limit": limit, "look_ahead_seconds": look_ahead_seconds, "as_of": as_of},
+    )
+    return result.mappings().all()
+
+
+async def insert_runs(transaction: Transaction, rows: Sequence[RunRow]) -> set[UUID]:
+    """Write runs and return the ids of those whose occurrence had no row yet."""
+    if not rows:
+        return set()
+    result = await transaction.run_file("insert_runs", as_columns(rows, RunRow))
+    return set(result.scalars())
+
+
+async def advance_schedules(
+    transaction: Transaction, advanced: Sequence[AdvancedSchedule]
+) -> dict[UUID, int]:
+    """Move cursors and return each schedule's new revision."""
+    result = await transaction.run_file("advance_schedules", as_columns(advanced, AdvancedSchedule))
+    return {row.id: row.revision for row in result}

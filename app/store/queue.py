@@ -1,0 +1,243 @@
+"""The queue of runs: claims, leases, ends.
+
+Every statement here is one whose locking matters; each lies in a file that says what it locks.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row, RowMapping, text
+
+from app.core.starting import Busyness
+from app.store.database import ReadConnection, Transaction
+from app.store.firing import as_columns
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedRun:
+    """A queued run that will never start."""
+
+    id: UUID
+    state: str
+    reason: str
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """The end of one attempt, as its worker saw it.
+
+    Durations were measured on a monotonic clock: `entry_seconds` from the claim to the entry into
+    the handler, `duration_seconds` from there to the end.
+    """
+
+    id: UUID
+    fencing_token: int
+    state: str
+    reason: str | None = None
+    message: str | None = None
+    error: str | None = None
+    result: str | None = None
+    crashes: int = 0
+    delay_seconds: float = 0.0
+    entry_seconds: float = 0.0
+    duration_seconds: float = 0.0
+    progress: float | None = None
+    progress_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """The kept record of an attempt."""
+
+    run_id: UUID
+    number: int
+    state: str
+    worker: str | None
+    started_at: datetime
+    finished_at: datetime
+    error: str | None = None
+    exit_code: int | None = None
+    http_status: int | None = None
+
+
+async def lock_startable_runs(transaction: Transaction, *, limit: int) -> Sequence[RowMapping]:
+    """Lock queued runs that are due, in the order in which they would start."""
+    result = await transaction.run_file("lock_startable_runs", {"limit": limit})
+    return result.mappings().all()
+
+
+async def read_busy_schedules(
+    transaction: Transaction, schedule_ids: Iterable[UUID], candidate_ids: Iterable[UUID]
+) -> dict[UUID, Busyness]:
+    """Return what else those schedules have under way."""
+    ids = list(schedule_ids)
+    if not ids:
+        return {}
+    result = await transaction.run_file(
+        "read_busy_schedules", {"schedule_ids": ids, "candidate_ids": list(candidate_ids)}
+    )
+    busy: defaultdict[UUID, Busyness] = defaultdict(Busyness)
+    for row in result:
+        facts = busy[row.schedule_id]
+        if row.is_running:
+            facts.running.append(row.id)
+        else:
+            facts.waiting.append((row.next_attempt_at, row.id))
+    return busy
+
+
+async def lock_job_slots(transaction: Transaction, job_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Hold jobs that have a concurrency limit and return how many more runs each may start."""
+    ids = sorted(set(job_ids))
+    if not ids:
+        return {}
+    limits = (await transaction.run_file("lock_limited_jobs", {"job_ids": ids})).all()
+    counted = await transaction.run_file("count_running_of_jobs", {"job_ids": ids})
+    running = {row.job_id: row.running for row in counted}
+    return {
+        row.id: row.concurrency_limit - running.get(row.id, 0)
+        for row in limits
+        if row.concurrency_limit is not None
+    }
+
+
+async def lock_run_allowances(
+    transaction: Transaction, schedule_ids: Iterable[UUID]
+) -> dict[UUID, int]:
+    """Hold schedules that have a maxRuns and return how many more scheduled runs may start."""
+    ids = sorted(set(schedule_ids))
+    if not ids:
+        return {}
+    result = await transaction.run_file("lock_limited_schedules", {"schedule_ids": ids})
+    return {row.id: row.left_to_start for row in result}
+
+
+async def count_started(
+    transaction: Transaction, started: Mapping[UUID, int], allowances: Mapping[UUID, int]
+) -> Sequence[RowMapping]:
+    """Count starting runs against their schedules' maxRuns; complete those that are through."""
+    ids = list(started)
+    result = await transaction.run_file(
+        "count_started",
+        {
+            "schedule_id": ids,
+            "runs": [started[schedule_id] for schedule_id in ids],
+            "is_last": [started[schedule_id] >= allowances[schedule_id] for schedule_id in ids],
+        },
+    )
+    return result.mappings().all()
+
+
+async def start_runs(
+    transaction: Transaction,
+    previous_success: Mapping[UUID, datetime | None],
+    *,
+    worker_id: UUID,
+    lease_seconds: float,
+) -> dict[UUID, RowMapping]:
+    """Give runs to a worker; the keys of `previous_success` are their ids."""
+    if not previous_success:
+        return {}
+    result = await transaction.run_file(
+        "start_runs",
+        {
+            "id": list(previous_success),
+            "previous_success_for": list(previous_success.values()),
+            "worker_id": worker_id,
+            "lease_seconds": lease_seconds,
+        },
+    )
+    return {row["id"]: row for row in result.mappings()}
+
+
+async def close_queued_runs(
+    transaction: Transaction, closed: Sequence[ClosedRun]
+) -> Sequence[RowMapping]:
+    """End queued runs that will never start."""
+    if not closed:
+        return []
+    result = await transaction.run_file("close_queued_runs", as_columns(closed, ClosedRun))
+    return result.mappings().all()
+
+
+async def block_runs(transaction: Transaction, run_ids: Sequence[UUID]) -> None:
+    """Move runs that must wait for their schedule or job out of the queue's way."""
+    if run_ids:
+        await transaction.run_file("block_runs", {"ids": list(run_ids)})
+
+
+async def unblock_runs(
+    transaction: Transaction,
+    *,
+    schedule_ids: Iterable[UUID],
+    job_ids: Iterable[UUID],
+    limit: int = 1_000,
+) -> int:
+    """Let waiting runs be judged again after a run of their schedule or job ended."""
+    result = await transaction.run_file(
+        "unblock_runs",
+        {"schedule_ids": list(schedule_ids), "job_ids": list(job_ids), "limit": limit},
+    )
+    return result.rowcount
+
+
+async def unblock_idle_runs(transaction: Transaction, *, limit: int = 1_000) -> int:
+    """Let waiting runs be judged again that nobody woke."""
+    result = await transaction.run_file("unblock_idle_runs", {"limit": limit})
+    return len(result.all())
+
+
+async def request_cancel(transaction: Transaction, run_ids: Sequence[UUID]) -> None:
+    """Ask the workers of running runs to end them; their heartbeat brings the word."""
+    if run_ids:
+        await transaction.run_file("request_cancel", {"ids": list(run_ids)})
+
+
+async def finish_runs(
+    transaction: Transaction, ended: Sequence[EndedAttempt]
+) -> Sequence[RowMapping]:
+    """Write the ends of attempts; return only those that were still this worker's."""
+    result = await transaction.run_file("finish_runs", as_columns(ended, EndedAttempt))
+    return result.mappings().all()
+
+
+async def insert_attempts(transaction: Transaction, attempts: Sequence[AttemptRow]) -> None:
+    """Keep the records of attempts that have ended."""
+    if attempts:
+        await transaction.run_file("insert_attempts", as_columns(attempts, AttemptRow))
+
+
+async def renew_leases(
+    transaction: Transaction, *, worker_id: UUID, lease_seconds: float
+) -> Sequence[Row[tuple[UUID, int, bool]]]:
+    """Renew every lease of a worker; return run id, token and whether a cancel was asked for."""
+    result = await transaction.run_file(
+        "renew_leases", {"worker_id": worker_id, "lease_seconds": lease_seconds}
+    )
+    return result.all()
+
+
+async def lock_lost_runs(
+    transaction: Transaction, *, lease_seconds: float, limit: int
+) -> Sequence[RowMapping]:
+    """Lock running runs whose lease has expired."""
+    result = await transaction.run_file(
+        "lock_lost_runs", {"lease_seconds": lease_seconds, "limit": limit}
+    )
+    return result.mappings().all()
+
+
+async def read_next_start(connection: ReadConnection) -> float | None:
+    """Return in how many seconds the earliest queued run is due; negative when it already is."""
+    result = await connection.execute(
+        text(
+            "SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float"
+            " FROM run WHERE state = 'QUEUED' AND blocked_at IS NULL"
+        )
+    )
+    seconds: float | None = result.scalar_one()
+    return seconds

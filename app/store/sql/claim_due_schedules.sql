@@ -1,0 +1,18 @@
+-- claim_due_schedules: lock due schedules that no other ticker holds, oldest first, with what their
+-- runs inherit from the job. NO KEY: an insert that references a schedule (a manual run, say)
+-- holds a key-share lock on it, which must not make the tick skip it. The job is only read.
+-- :as_of is null in production, so that every ticker shares PostgreSQL's clock.
+SELECT schedule.*,
+       coalesce(cast(:as_of AS timestamptz), now()) AS as_of,
+       job.queue AS job_queue,
+       job.priority AS job_priority,
+       job.parameters AS job_parameters,
+       job.tags AS job_tags,
+       coalesce((job.retry ->> 'maxAttempts')::integer, 1) AS job_max_attempts
+  FROM schedule
+  JOIN job ON job.id = schedule.job_id
+ WHERE schedule.next_run_at
+       <= coalesce(cast(:as_of AS timestamptz), now()) + make_interval(secs => :look_ahead_seconds)
+ ORDER BY schedule.next_run_at, schedule.id
+ LIMIT :limit
+   FOR NO KEY UPDATE OF schedule SKIP LOCKED

@@ -1,0 +1,14 @@
+-- lock_lost_runs: running runs whose lease has expired. Not within one lease of PostgreSQL's own
+-- start: while it was away nobody could renew. SKIP LOCKED: another sweeper, or the worker itself
+-- that is just finishing it.
+SELECT run.id, run.project_id, run.job_id, run.schedule_id, run.attempt, run.crash_count,
+       run.max_attempts, run.fencing_token, run.started_at, run.cancel_requested_at,
+       job.on_worker_lost, worker.host || ':' || worker.pid AS worker, now() AS as_of
+  FROM run
+  JOIN job ON job.id = run.job_id
+  LEFT JOIN worker ON worker.id = run.worker_id
+ WHERE run.state = 'RUNNING'
+   AND run.lease_expires_at < now()
+   AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
+ LIMIT :limit
+   FOR NO KEY UPDATE OF run SKIP LOCKED

@@ -1,0 +1,29 @@
+-- lock_startable_runs: take the queued runs that are due, by priority and then by due instant, and
+-- hold their rows until the claim commits; rows another worker holds are skipped. The inner select
+-- is a fence: PostgreSQL may otherwise lock more rows than LIMIT allows.
+-- is_judge: overlap is judged by one worker a schedule at a time, so an advisory lock on the
+-- schedule comes with the row; what its last holder decided is visible to the next statement.
+WITH startable AS MATERIALIZED (
+    SELECT run.*
+      FROM run
+     WHERE run.state = 'QUEUED'
+       AND run.blocked_at IS NULL
+       AND run.next_attempt_at <= now()
+     ORDER BY run.priority DESC, run.next_attempt_at, run.id
+     LIMIT :limit
+       FOR UPDATE SKIP LOCKED
+)
+SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_id,
+       startable.overlap, startable.next_attempt_at, startable.due_at, startable.scheduled_for,
+       startable.parameters, startable.attempt, startable.crash_count, startable.max_attempts,
+       startable.cause, startable.queue, startable.cancel_requested_at,
+       job.version AS job_version, job.concurrency_limit AS job_concurrency_limit,
+       schedule.key AS schedule_key, schedule.max_runs AS schedule_max_runs,
+       counters.last_success_for AS previous_success_for,
+       startable.schedule_id IS NULL OR startable.overlap = 'ALLOW' OR pg_try_advisory_xact_lock(
+           hashtextextended(startable.schedule_id::text, 7436190255)) AS is_judge
+  FROM startable
+  JOIN job ON job.id = startable.job_id
+  LEFT JOIN schedule ON schedule.id = startable.schedule_id
+  LEFT JOIN schedule_counters AS counters ON counters.schedule_id = startable.schedule_id
+ ORDER BY startable.priority DESC, startable.next_attempt_at, startable.id

@@ -1,0 +1,21 @@
+-- start_runs: give the runs this claim locked to a worker: a lease, and a fencing token that is
+-- higher than any the run had before. Conditional on QUEUED, though the lock already says so.
+UPDATE run
+   SET state = 'RUNNING',
+       attempt = run.attempt + 1,
+       worker_id = :worker_id,
+       fencing_token = nextval('fencing_token'),
+       lease_expires_at = now() + make_interval(secs => :lease_seconds),
+       started_at = clock_timestamp(),
+       first_started_at = coalesce(run.first_started_at, clock_timestamp()),
+       previous_success_for = CASE WHEN run.attempt = 0 THEN given.previous_success_for
+                                   ELSE run.previous_success_for END,
+       blocked_at = NULL,
+       progress = NULL,
+       progress_message = NULL,
+       revision = run.revision + 1
+  FROM unnest(cast(:id AS uuid[]), cast(:previous_success_for AS timestamptz[]))
+       AS given (id, previous_success_for)
+ WHERE run.id = given.id
+   AND run.state = 'QUEUED'
+RETURNING run.id, run.fencing_token, run.started_at, run.revision, run.lease_expires_at
