@@ -215,6 +215,7 @@ def upgrade() -> None:
     sa.Column('previous_success_for', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('next_attempt_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('blocked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('parameters', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
@@ -242,6 +243,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['schedule_id'], ['schedule.id'], ),
     sa.PrimaryKeyConstraint('id')
     )
+    op.create_index('run_blocked', 'run', ['schedule_id', 'job_id'], unique=False, postgresql_where=sa.text("state = 'QUEUED' AND blocked_at IS NOT NULL"))
     op.create_index('run_busy', 'run', ['schedule_id', 'next_attempt_at'], unique=False, postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"))
     op.create_index('run_busy_job', 'run', ['job_id'], unique=False, postgresql_where=sa.text("state = 'RUNNING'"))
     op.create_index('run_lease', 'run', ['worker_id'], unique=False, postgresql_where=sa.text("state = 'RUNNING'"))
@@ -249,9 +251,10 @@ def upgrade() -> None:
     op.create_index('run_occurrence', 'run', ['schedule_id', 'scheduled_for'], unique=True, postgresql_where=sa.text("cause IN ('SCHEDULE', 'CATCH_UP')"))
     op.create_index('run_of_job', 'run', ['job_id', 'id'], unique=False)
     op.create_index('run_of_schedule', 'run', ['schedule_id', 'id'], unique=False, postgresql_where=sa.text('schedule_id IS NOT NULL'))
-    op.create_index('run_queue', 'run', [sa.literal_column('priority DESC'), 'next_attempt_at', 'id'], unique=False, postgresql_where=sa.text("state = 'QUEUED'"))
+    op.create_index('run_queue', 'run', [sa.literal_column('priority DESC'), 'next_attempt_at', 'id'], unique=False, postgresql_where=sa.text("state = 'QUEUED' AND blocked_at IS NULL"))
     op.create_table('schedule_counters',
     sa.Column('schedule_id', sa.Uuid(), nullable=False),
+    sa.Column('revision', sa.Integer(), nullable=False),
     sa.Column('run_count', sa.Integer(), nullable=False),
     sa.Column('success_count', sa.Integer(), nullable=False),
     sa.Column('failure_count', sa.Integer(), nullable=False),
