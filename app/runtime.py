@@ -10,10 +10,11 @@ from datetime import timedelta
 
 from redis.asyncio import Redis
 
-from app.broker.channel import Change, EventChannel
+from app.broker.channel import EventChannel
 from app.broker.doorbell import Doorbell
 from app.broker.redis import open_redis
 from app.config import Settings
+from app.core.changes import Change
 from app.handlers.execution import HandlerOptions
 from app.store.database import Database
 

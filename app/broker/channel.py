@@ -2,47 +2,37 @@
 
 A message carries ids and revisions. It may be lost, repeated or reordered at no cost but a
 re-read: the event table is the record, and every listener also looks there on its own beat.
-Messages read from Redis are hostile input: what does not parse is dropped.
+What arrives from Redis is hostile input, so a listener takes the fact that something came and
+ignores what it says.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from uuid import UUID
 
 import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core.changes import Change
+
 _MOST_IDS = 200
-_MOST_BYTES = 64_000
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Some entities of one subject (RUN, SCHEDULE, JOB) that one transaction changed."""
-
-    project_id: UUID
-    subject: str
-    change: str
-    ids: tuple[UUID, ...]
-    revisions: tuple[int, ...]
-
-    def encode(self) -> bytes:
-        """Return the message; a long list of ids is left out, the reader finds it in the table."""
-        few = len(self.ids) <= _MOST_IDS
-        return orjson.dumps(
-            {
-                "project": self.project_id,
-                "subject": self.subject,
-                "change": self.change,
-                "ids": self.ids if few else (),
-                "revisions": self.revisions if few else (),
-            }
-        )
+def encode(change: Change) -> bytes:
+    """Return the message; a long list of ids is left out, the reader finds it in the table."""
+    few = len(change.ids) <= _MOST_IDS
+    return orjson.dumps(
+        {
+            "project": change.project_id,
+            "subject": change.subject,
+            "change": change.change,
+            "ids": change.ids if few else (),
+            "revisions": change.revisions if few else (),
+        }
+    )
 
 
 class EventChannel:
@@ -59,7 +49,7 @@ class EventChannel:
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for change in changes:
-                    pipeline.publish(self._name, change.encode())
+                    pipeline.publish(self._name, encode(change))
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             _log.warning("redis.publish_failed", error=str(error))

@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import RowMapping
 
-from app.broker.channel import Change
+from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
 from app.core.time import Timetable, timing_from_json
 from app.core.vocabulary import (
@@ -31,7 +31,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
-from app.store.events import record_event
+from app.store.events import record_changes
 from app.store.firing import (
     AdvancedSchedule,
     RunRow,
@@ -207,21 +207,8 @@ async def _write(transaction: Transaction, batch: _Batch) -> list[Change]:
     rows = [row for row in batch.rows if row.id in inserted]
     revisions = await advance_schedules(transaction, batch.advanced)
     await count_outcomes(transaction, _count_records(rows))
-    changes = [
-        *_run_changes(rows),
-        *_schedule_changes(batch, revisions),
-    ]
-    parents = {row.id: row.schedule_id for row in rows}
-    for change in changes:
-        await record_event(
-            transaction,
-            project_id=change.project_id,
-            subject=change.subject,
-            change=change.change,
-            ids=change.ids,
-            revisions=change.revisions,
-            parent_ids=[parents.get(id) for id in change.ids] if change.subject == "RUN" else None,
-        )
+    changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
+    await record_changes(transaction, changes)
     return changes
 
 
@@ -241,11 +228,18 @@ def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:
 
 
 def _run_changes(rows: Sequence[RunRow]) -> Iterable[Change]:
-    by_project: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    by_project: defaultdict[UUID, list[RunRow]] = defaultdict(list)
     for row in rows:
-        by_project[row.project_id].append(row.id)
-    for project_id, ids in by_project.items():
-        yield Change(project_id, "RUN", "CREATED", tuple(ids), (1,) * len(ids))
+        by_project[row.project_id].append(row)
+    for project_id, created in by_project.items():
+        yield Change(
+            project_id,
+            "RUN",
+            "CREATED",
+            ids=tuple(row.id for row in created),
+            revisions=(1,) * len(created),
+            parent_ids=tuple(row.schedule_id for row in created),
+        )
 
 
 def _schedule_changes(batch: _Batch, revisions: dict[UUID, int]) -> Iterable[Change]:
@@ -255,7 +249,7 @@ def _schedule_changes(batch: _Batch, revisions: dict[UUID, int]) -> Iterable[Cha
         grouped[batch.project_of[advanced.id], kind].append(advanced.id)
     for (project_id, kind), ids in grouped.items():
         yield Change(
-            project_id, "SCHEDULE", kind.value, tuple(ids), tuple(revisions[id] for id in ids)
+            project_id, "SCHEDULE", kind.value, tuple(ids), tuple(revisions[one] for one in ids)
         )
 
 
