@@ -3,9 +3,10 @@
 Opened once by an entry point, passed down, closed by it. Nothing below reads settings.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from redis.asyncio import Redis
@@ -51,12 +52,24 @@ class Runtime:
     timings: Timings
     handler_options: HandlerOptions
     event_retention: timedelta
+    _announcements: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def announce_soon(self, changes: list[Change], *, ring: bool = False) -> None:
+        """Announce without making the caller wait for Redis."""
+        if changes or ring:
+            task = asyncio.create_task(self.announce(changes, ring=ring))
+            self._announcements.add(task)
+            task.add_done_callback(self._announcements.discard)
 
     async def announce(self, changes: list[Change], *, ring: bool = False) -> None:
         """Tell the others after a commit. Never raises: the rows are the record."""
         if ring:
             await self.doorbell.ring()
         await self.channel.publish(changes)
+
+    async def settle(self) -> None:
+        """Wait until everything announced so far has gone out."""
+        await asyncio.gather(*self._announcements)
 
 
 @asynccontextmanager
@@ -67,7 +80,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     # arq reads bytes, so it has a pool of its own.
     bell_redis = open_redis(settings.redis_url, decode=False)
     try:
-        yield Runtime(
+        runtime = Runtime(
             database=database,
             redis=redis,
             channel=EventChannel(redis, prefix=settings.redis_prefix),
@@ -87,6 +100,8 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             handler_options=handler_options(settings),
             event_retention=timedelta(hours=settings.event_retention_hours),
         )
+        yield runtime
+        await runtime.settle()
     finally:
         await bell_redis.aclose()
         await redis.aclose()

@@ -1,0 +1,234 @@
+"""Claim queued runs for a worker.
+
+One transaction locks runs that are due, judges which of them may start, and writes the verdicts:
+started (with a lease and a fencing token), skipped with the reason, or set aside to wait. What the
+transaction does not start, nobody executes.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+
+from app.core.changes import Change
+from app.core.starting import Candidate, Judgement, Verdict, judge_starts
+from app.core.vocabulary import OverlapPolicy, RunCause, RunReason, RunState
+from app.runtime import Runtime
+from app.store import queue
+from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.database import Transaction
+from app.store.events import record_changes
+
+_COUNTED_CAUSES = (RunCause.SCHEDULE.value, RunCause.CATCH_UP.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """A run that this worker has just been given."""
+
+    id: UUID
+    project_id: UUID
+    job_id: UUID
+    job_version: int
+    schedule_id: UUID | None
+    schedule_key: str | None
+    fencing_token: int
+    started_at: datetime
+    attempt: int
+    crash_count: int
+    max_attempts: int
+    parameters: Mapping[str, Any]
+    scheduled_for: datetime
+    due_at: datetime
+    previous_success_for: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim gave. `exhausted`: nothing else was due at that moment."""
+
+    runs: tuple[ClaimedRun, ...]
+    exhausted: bool
+
+
+async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
+    """Give up to `limit` due runs to a worker."""
+    async with runtime.database.transaction() as transaction:
+        locked = await queue.lock_startable_runs(transaction, limit=limit)
+        if not locked:
+            return Claim((), exhausted=True)
+        judgement = await _judge(transaction, locked)
+        verdicts = judgement.verdicts
+        over_limit, changes = await _count_against_max_runs(transaction, locked, verdicts)
+        starting = _with_verdict(locked, verdicts, Verdict.START)
+        started = await queue.start_runs(
+            transaction,
+            {row["id"]: row["previous_success_for"] for row in starting},
+            worker_id=worker_id,
+            lease_seconds=runtime.timings.lease_seconds,
+        )
+        closed = await _skip(transaction, _with_verdict(locked, verdicts, Verdict.SKIP), over_limit)
+        await queue.block_runs(
+            transaction, [row["id"] for row in _with_verdict(locked, verdicts, Verdict.WAIT)]
+        )
+        await queue.request_cancel(transaction, judgement.cancelled)
+        runs = [_claimed(row, started[row["id"]]) for row in starting if row["id"] in started]
+        changes += [*_started_changes(runs, started), *closed]
+        await record_changes(transaction, changes)
+    runtime.announce_soon(changes)
+    left = Verdict.LEAVE in verdicts.values()
+    return Claim(tuple(runs), exhausted=len(locked) < limit and not left)
+
+
+async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judgement:
+    """Judge the locked runs by what else their schedules and jobs have under way."""
+    candidates = [
+        Candidate(
+            run_id=row["id"],
+            job_id=row["job_id"],
+            schedule_id=row["schedule_id"],
+            overlap=OverlapPolicy(row["overlap"]),
+            due_at=row["next_attempt_at"],
+            is_retry=row["attempt"] > 0,
+            is_judge=row["is_judge"],
+        )
+        for row in locked
+    ]
+    judged = {
+        candidate.schedule_id
+        for candidate in candidates
+        if candidate.schedule_id is not None
+        and candidate.overlap is not OverlapPolicy.ALLOW
+        and candidate.is_judge
+    }
+    return judge_starts(
+        candidates,
+        busy=await queue.read_busy_schedules(
+            transaction, judged, [candidate.run_id for candidate in candidates]
+        ),
+        free_job_slots=await queue.lock_job_slots(
+            transaction,
+            [row["job_id"] for row in locked if row["job_concurrency_limit"] is not None],
+        ),
+    )
+
+
+async def _count_against_max_runs(
+    transaction: Transaction, locked: Sequence[RowMapping], verdicts: dict[UUID, Verdict]
+) -> tuple[set[UUID], list[Change]]:
+    """Count first attempts of scheduled runs against `maxRuns`; those beyond it are skipped."""
+    counted = [
+        row
+        for row in _with_verdict(locked, verdicts, Verdict.START)
+        if row["schedule_max_runs"] is not None
+        and row["cause"] in _COUNTED_CAUSES
+        and row["attempt"] == 0
+    ]
+    if not counted:
+        return set(), []
+    allowances = await queue.lock_run_allowances(
+        transaction, [row["schedule_id"] for row in counted]
+    )
+    started: Counter[UUID] = Counter()
+    over_limit: set[UUID] = set()
+    for row in counted:
+        schedule_id = row["schedule_id"]
+        if started[schedule_id] < allowances.get(schedule_id, 1):
+            started[schedule_id] += 1
+        else:
+            verdicts[row["id"]] = Verdict.SKIP
+            over_limit.add(row["id"])
+    changed = await queue.count_started(transaction, +started, allowances) if +started else []
+    return over_limit, [
+        Change(
+            row["project_id"],
+            "SCHEDULE",
+            "COMPLETED" if row["state"] == "COMPLETED" else "UPDATED",
+            (row["id"],),
+            (row["revision"],),
+        )
+        for row in changed
+    ]
+
+
+async def _skip(
+    transaction: Transaction, skipped: Sequence[RowMapping], over_limit: set[UUID]
+) -> list[Change]:
+    """Record why runs do not start."""
+    closed = await queue.close_queued_runs(
+        transaction,
+        [
+            queue.ClosedRun(row["id"], RunState.SKIPPED.value, RunReason.LIMIT.value)
+            if row["id"] in over_limit
+            else queue.ClosedRun(row["id"], RunState.SKIPPED.value, RunReason.OVERLAP.value)
+            for row in skipped
+        ],
+    )
+    counts = Counter(row["schedule_id"] for row in closed if row["schedule_id"] is not None)
+    await count_outcomes(
+        transaction,
+        [OutcomeCounts(schedule_id, skips=skips) for schedule_id, skips in counts.items()],
+    )
+    return list(run_changes(closed, "SKIPPED"))
+
+
+def run_changes(rows: Iterable[RowMapping], change: str) -> Iterable[Change]:
+    """Return what to announce of changed runs, one change a project."""
+    by_project = sorted(rows, key=lambda row: str(row["project_id"]))
+    for project_id, group in groupby(by_project, key=lambda row: row["project_id"]):
+        members = list(group)
+        yield Change(
+            project_id,
+            "RUN",
+            change,
+            ids=tuple(row["id"] for row in members),
+            revisions=tuple(row["revision"] for row in members),
+            parent_ids=tuple(row["schedule_id"] for row in members),
+        )
+
+
+def _started_changes(
+    runs: Sequence[ClaimedRun], started: Mapping[UUID, RowMapping]
+) -> Iterable[Change]:
+    by_project = sorted(runs, key=lambda run: str(run.project_id))
+    for project_id, group in groupby(by_project, key=lambda run: run.project_id):
+        members = list(group)
+        yield Change(
+            project_id,
+            "RUN",
+            "STARTED",
+            ids=tuple(run.id for run in members),
+            revisions=tuple(started[run.id]["revision"] for run in members),
+            parent_ids=tuple(run.schedule_id for run in members),
+        )
+
+
+def _with_verdict(
+    locked: Sequence[RowMapping], verdicts: Mapping[UUID, Verdict], verdict: Verdict
+) -> list[RowMapping]:
+    return [row for row in locked if verdicts[row["id"]] is verdict]
+
+
+def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
+    return ClaimedRun(
+        id=row["id"],
+        project_id=row["project_id"],
+        job_id=row["job_id"],
+        job_version=row["job_version"],
+        schedule_id=row["schedule_id"],
+        schedule_key=row["schedule_key"],
+        fencing_token=started["fencing_token"],
+        started_at=started["started_at"],
+        attempt=row["attempt"] + 1,
+        crash_count=row["crash_count"],
+        max_attempts=row["max_attempts"],
+        parameters=row["parameters"],
+        scheduled_for=row["scheduled_for"],
+        due_at=row["due_at"],
+        previous_success_for=row["previous_success_for"],
+    )

@@ -1,0 +1,193 @@
+"""Write what came of attempts.
+
+Many attempts end in one transaction: their runs, their records, the counters of their schedules
+and the events. Everything hangs on the fencing token: what another worker has taken over in the
+meantime is not touched, not counted and not announced.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import RowMapping
+
+from app.core.changes import Change
+from app.core.retry import RetryPolicy, next_attempt_delay
+from app.core.run_states import FAILURES
+from app.core.vocabulary import ChangeKind, FailureReason, RunReason, RunState
+from app.handlers.execution import Failure, Outcome
+from app.runtime import Runtime
+from app.services.claiming import ClaimedRun, run_changes
+from app.services.pausing import pause_failing_schedules
+from app.store import queue
+from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.database import Transaction
+from app.store.events import record_changes
+from app.store.firing import to_json
+
+_REASONS = {
+    RunState.FAILED: RunReason.ERROR,
+    RunState.TIMED_OUT: RunReason.TIMEOUT,
+    RunState.CANCELLED: RunReason.CANCEL_REQUESTED,
+}
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedAttempt:
+    """One attempt that has ended, as its worker measured it on a monotonic clock.
+
+    `given_back`: the worker is leaving and the attempt does not count.
+    """
+
+    run: ClaimedRun
+    outcome: Outcome
+    retry: RetryPolicy
+    entry_seconds: float
+    duration_seconds: float
+    progress: float | None = None
+    progress_message: str | None = None
+    given_back: bool = False
+
+
+async def finish_attempts(
+    runtime: Runtime, finished: Sequence[FinishedAttempt], *, worker: str
+) -> int:
+    """Write the ends of attempts and return how many were still this worker's to write."""
+    by_run = {attempt.run.id: attempt for attempt in finished}
+    async with runtime.database.transaction() as transaction:
+        rows = await queue.finish_runs(transaction, [_ended(attempt) for attempt in finished])
+        await queue.insert_attempts(
+            transaction, [_attempt_row(row, by_run[row["id"]], worker) for row in rows]
+        )
+        counters = await count_outcomes(transaction, count_finished(rows).values())
+        await queue.unblock_runs(
+            transaction,
+            schedule_ids={row["schedule_id"] for row in rows if row["schedule_id"]},
+            job_ids={row["job_id"] for row in rows},
+        )
+        changes = [*run_changes(rows, "FINISHED"), *schedule_changes(rows, counters)]
+        await record_changes(transaction, changes)
+    # A retry whose delay is over, or a waiting run, may be due at once.
+    runtime.announce_soon(changes)
+    await pause_failing_schedules(
+        runtime, [row.schedule_id for row in counters if row.consecutive_failures > 0]
+    )
+    if len(rows) < len(finished):
+        written = {row["id"] for row in rows}
+        for run_id in by_run.keys() - written:
+            _log.warning("run.fenced", run_id=str(run_id))
+    return len(rows)
+
+
+def _ended(attempt: FinishedAttempt) -> queue.EndedAttempt:
+    """Decide what becomes of the run: its final state, or the queue again."""
+    run, outcome = attempt.run, attempt.outcome
+    state, reason = outcome.state, _reason_of(outcome)
+    delay = timedelta(0) if attempt.given_back else _retry_delay(attempt)
+    if delay is not None:
+        state = RunState.QUEUED
+    return queue.EndedAttempt(
+        id=run.id,
+        fencing_token=run.fencing_token,
+        state=state.value,
+        reason=None if reason is None or attempt.given_back else reason.value,
+        message=None if outcome.error is None else outcome.error.message,
+        error=None if outcome.error is None else to_json(error_record(outcome.error)),
+        result=None if outcome.result is None else to_json(outcome.result),
+        crashes=1 if attempt.given_back else 0,
+        delay_seconds=0.0 if delay is None else delay.total_seconds(),
+        entry_seconds=attempt.entry_seconds,
+        duration_seconds=attempt.duration_seconds,
+        progress=attempt.progress,
+        progress_message=attempt.progress_message,
+    )
+
+
+def _reason_of(outcome: Outcome) -> RunReason | None:
+    if outcome.error is not None and outcome.error.reason is FailureReason.REJECTED:
+        return RunReason.REJECTED
+    return _REASONS.get(outcome.state)
+
+
+def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
+    """Return how long to wait before the next attempt, or None when there is none."""
+    run, error = attempt.run, attempt.outcome.error
+    if attempt.outcome.state not in FAILURES or error is None:
+        return None
+    retry_after = error.retry_after_seconds
+    return next_attempt_delay(
+        attempt.retry,
+        run_id=run.id,
+        failed_attempts=run.attempt - run.crash_count,
+        reason=error.reason,
+        due_at=run.due_at,
+        as_of=run.started_at + timedelta(seconds=attempt.entry_seconds + attempt.duration_seconds),
+        retry_after=None if retry_after is None else timedelta(seconds=retry_after),
+    )
+
+
+def error_record(error: Failure) -> dict[str, Any]:
+    """Return the stored form of an error."""
+    return {
+        "type": error.type,
+        "message": error.message,
+        "detail": error.detail,
+        "reason": error.reason.value,
+    }
+
+
+def _attempt_row(row: RowMapping, attempt: FinishedAttempt, worker: str) -> queue.AttemptRow:
+    outcome = attempt.outcome
+    return queue.AttemptRow(
+        run_id=row["id"],
+        number=attempt.run.attempt,
+        state=outcome.state.value,
+        worker=worker,
+        started_at=row["started_at"],
+        finished_at=row["ended_at"],
+        error=None if outcome.error is None else to_json(error_record(outcome.error)),
+        exit_code=outcome.exit_code,
+        http_status=outcome.http_status,
+    )
+
+
+def count_finished(rows: Sequence[RowMapping]) -> dict[UUID, OutcomeCounts]:
+    """Add up the final outcomes of each schedule, in the order in which the runs ended."""
+    counts: dict[UUID, OutcomeCounts] = {}
+    for row in sorted(rows, key=lambda row: row["ended_at"]):
+        if row["schedule_id"] is None or row["state"] == RunState.QUEUED:
+            continue
+        count = counts.setdefault(row["schedule_id"], OutcomeCounts(row["schedule_id"]))
+        count.runs += 1
+        count.last_run_at, count.last_run_id = row["started_at"], row["id"]
+        if row["state"] == RunState.SUCCEEDED:
+            count.successes += 1
+            count.failures_since_success = 0
+            count.last_success_for = max(
+                filter(None, (count.last_success_for, row["scheduled_for"]))
+            )
+        elif row["state"] in FAILURES:
+            count.failures += 1
+            count.failures_since_success += 1
+    return counts
+
+
+def schedule_changes(rows: Sequence[RowMapping], counters: Iterable[Any]) -> Iterable[Change]:
+    """Return what to announce of the schedules whose counters changed."""
+    project_of: Mapping[UUID, UUID] = {row["schedule_id"]: row["project_id"] for row in rows}
+    by_project: dict[UUID, list[Any]] = {}
+    for row in counters:
+        by_project.setdefault(project_of[row.schedule_id], []).append(row)
+    for project_id, members in by_project.items():
+        yield Change(
+            project_id,
+            "SCHEDULE",
+            ChangeKind.RUN_FINISHED.value,
+            ids=tuple(row.schedule_id for row in members),
+            revisions=tuple(row.revision for row in members),
+        )

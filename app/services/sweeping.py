@@ -1,0 +1,113 @@
+"""Put right what a crash, a lost message or a dead worker left behind.
+
+Every worker sweeps every few seconds; any of them may find a thing, and one of them mends it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import RowMapping
+
+from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
+from app.handlers.execution import Failure
+from app.runtime import Runtime
+from app.services.claiming import run_changes
+from app.services.finishing import count_finished, error_record, schedule_changes
+from app.store import queue
+from app.store.counters import count_outcomes
+from app.store.events import record_changes
+from app.store.firing import to_json
+from app.store.workers import mark_lost_workers
+
+MOST_CRASHES = 3
+"""A run that has killed its worker so often is not tried again."""
+
+_BATCH = 1_000
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep found."""
+
+    lost: int
+    unblocked: int
+    seconds_to_next: float | None
+
+
+async def sweep(runtime: Runtime) -> Swept:
+    """Take back the runs of dead workers, wake waiting runs, ring when something is due."""
+    lost = await requeue_lost_runs(runtime)
+    async with runtime.database.transaction() as transaction:
+        unblocked = await queue.unblock_idle_runs(transaction)
+        await mark_lost_workers(transaction, lease_seconds=runtime.timings.lease_seconds)
+        seconds_to_next = await queue.read_next_start(transaction)
+    if seconds_to_next is not None and seconds_to_next <= 0:
+        await runtime.doorbell.ring()
+    return Swept(lost, unblocked, seconds_to_next)
+
+
+async def requeue_lost_runs(runtime: Runtime) -> int:
+    """End the attempts whose lease has expired; queue those runs again that may be tried again."""
+    async with runtime.database.transaction() as transaction:
+        lost = await queue.lock_lost_runs(
+            transaction, lease_seconds=runtime.timings.lease_seconds, limit=_BATCH
+        )
+        if not lost:
+            return 0
+        rows = await queue.finish_runs(transaction, [_ended(row) for row in lost])
+        await queue.insert_attempts(transaction, _attempt_rows(lost))
+        counters = await count_outcomes(transaction, count_finished(rows).values())
+        await queue.unblock_runs(
+            transaction,
+            schedule_ids={row["schedule_id"] for row in rows if row["schedule_id"]},
+            job_ids={row["job_id"] for row in rows},
+        )
+        changes = [*run_changes(rows, "LOST"), *schedule_changes(rows, counters)]
+        await record_changes(transaction, changes)
+    for row in lost:
+        _log.warning("run.lost", run_id=str(row["id"]), worker=row["worker"])
+    await runtime.announce(changes, ring=True)
+    return len(lost)
+
+
+def _ended(row: RowMapping) -> queue.EndedAttempt:
+    """Decide what becomes of a run whose worker is gone."""
+    crashes = row["crash_count"] + 1
+    state, reason, message = RunState.QUEUED, RunReason.WORKER_LOST, "Its worker was lost."
+    if row["cancel_requested_at"] is not None:
+        state, reason = RunState.CANCELLED, RunReason.CANCEL_REQUESTED
+    elif row["on_worker_lost"] == OnWorkerLost.FAIL:
+        state = RunState.LOST
+    elif crashes >= MOST_CRASHES:
+        state, reason = RunState.LOST, RunReason.QUARANTINED
+        message = f"It has lost {crashes} workers and is not tried again."
+    return queue.EndedAttempt(
+        id=row["id"],
+        fencing_token=row["fencing_token"],
+        state=state.value,
+        reason=reason.value,
+        message=message,
+        error=to_json(error_record(_LOST)),
+        crashes=1,
+        duration_seconds=max(0.0, (row["as_of"] - row["started_at"]).total_seconds()),
+    )
+
+
+_LOST = Failure(FailureReason.WORKER_LOST, "WorkerLost", "The worker gave no sign of life.")
+
+
+def _attempt_rows(lost: Sequence[RowMapping]) -> list[queue.AttemptRow]:
+    return [
+        queue.AttemptRow(
+            run_id=row["id"],
+            number=row["attempt"],
+            state=RunState.LOST.value,
+            worker=row["worker"],
+            started_at=row["started_at"],
+            finished_at=row["as_of"],
+            error=to_json(error_record(_LOST)),
+        )
+        for row in lost
+    ]

@@ -1,0 +1,65 @@
+"""Stop schedules from firing, and take back what a tick prepared for them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, select, update
+from sqlmodel import col
+
+from app.core.vocabulary import ScheduleState
+from app.models import Schedule
+from app.models.columns import ActorRecord
+from app.store.database import Transaction
+
+
+async def lock_failing_schedules(
+    transaction: Transaction, schedule_ids: Sequence[UUID]
+) -> Sequence[RowMapping]:
+    """Lock the active schedules that have failed as often in a row as they bear."""
+    result = await transaction.run_file(
+        "lock_failing_schedules", {"schedule_ids": list(schedule_ids)}
+    )
+    return result.mappings().all()
+
+
+async def read_now(transaction: Transaction) -> datetime:
+    """Return PostgreSQL's clock: the instant at which this transaction began."""
+    return (await transaction.execute(select(func.now()))).scalar_one()
+
+
+async def withdraw_prepared_runs(
+    transaction: Transaction, schedule_id: UUID, *, as_of: datetime
+) -> list[UUID]:
+    """Remove runs that a tick prepared for later than `as_of`; the caller holds the schedule."""
+    result = await transaction.run_file(
+        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
+    )
+    return [row.id for row in result]
+
+
+async def set_paused(
+    transaction: Transaction,
+    schedule_id: UUID,
+    *,
+    reason: str,
+    actor: ActorRecord,
+    as_of: datetime,
+) -> int:
+    """Pause a schedule the caller holds; return its new revision."""
+    result = await transaction.execute(
+        update(Schedule)
+        .where(col(Schedule.id) == schedule_id)
+        .values(
+            state=ScheduleState.PAUSED,
+            state_reason=reason,
+            paused_at=as_of,
+            paused_by=actor,
+            next_run_at=None,
+            # What was prepared beyond this instant has been withdrawn: it is not accounted for.
+            cursor_at=func.least(col(Schedule.cursor_at), as_of),
+            revision=col(Schedule.revision) + 1,
+        )
+        .returning(col(Schedule.revision))
+    )
+    return result.scalar_one()
