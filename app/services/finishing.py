@@ -24,7 +24,6 @@ from app.services.claiming import ClaimedRun, run_changes
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
 from app.store.counters import OutcomeCounts, count_outcomes
-from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.firing import to_json
 
