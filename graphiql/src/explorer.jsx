@@ -1,0 +1,72 @@
+/**
+ * The page: a bar for the credentials above GraphiQL itself.
+ *
+ * A new connection gives GraphiQL a new fetcher, which makes it read the schema again.
+ */
+import { useEffect, useMemo, useState } from 'react';
+import { createRoot } from 'react-dom/client';
+import { GraphiQL } from 'graphiql';
+import 'graphiql/style.css';
+
+import { loadConnection, saveConnection } from './connection.js';
+import { examples } from './examples.js';
+import './explorer.css';
+import { createFetcher } from './fetcher.js';
+
+// Relative to the page, so that a proxy may serve all of it below a prefix.
+const ENDPOINT = new URL('graphql', document.baseURI).href;
+
+function Explorer() {
+  const [connection, setConnection] = useState(loadConnection);
+  const { fetcher, dispose } = useMemo(() => createFetcher({ url: ENDPOINT, ...connection }), [connection]);
+  useEffect(() => dispose, [dispose]);
+
+  const connect = (chosen) => {
+    saveConnection(chosen);
+    setConnection(chosen);
+  };
+  return (
+    <>
+      <ConnectionBar connection={connection} onConnect={connect} />
+      <GraphiQL
+        defaultEditorToolsVisibility="variables"
+        defaultTabs={examples}
+        fetcher={fetcher}
+        shouldPersistHeaders={false}
+      >
+        <GraphiQL.Logo>{' '}</GraphiQL.Logo>
+      </GraphiQL>
+    </>
+  );
+}
+
+function ConnectionBar({ connection, onConnect }) {
+  const submit = (event) => {
+    event.preventDefault();
+    const fields = new FormData(event.currentTarget);
+    onConnect({ token: fields.get('token').trim(), project: fields.get('project').trim() });
+  };
+  return (
+    <form className="connection" onSubmit={submit}>
+      <strong>Tickwheel</strong>
+      <label>
+        Token
+        <input
+          autoComplete="off"
+          defaultValue={connection.token}
+          name="token"
+          placeholder="tw_… (tickwheel dev prints one)"
+          spellCheck={false}
+          type="password"
+        />
+      </label>
+      <label>
+        Project
+        <input autoComplete="off" defaultValue={connection.project} name="project" placeholder="the token's own" />
+      </label>
+      <button type="submit">Connect</button>
+    </form>
+  );
+}
+
+createRoot(document.getElementById('explorer')).render(<Explorer />);
