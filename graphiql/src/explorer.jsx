@@ -1,7 +1,8 @@
 /**
  * The page: a bar for the credentials above GraphiQL itself.
  *
- * A new connection gives GraphiQL a new fetcher, which makes it read the schema again.
+ * A new connection starts GraphiQL anew, so that no answer of the former one stays on the screen;
+ * the tabs survive, because GraphiQL keeps them in the browser's storage.
  */
 import { useEffect, useMemo, useState } from 'react';
 import { createRoot } from 'react-dom/client';
@@ -29,7 +30,9 @@ function Explorer() {
     <>
       <ConnectionBar connection={connection} onConnect={connect} />
       <GraphiQL
+        key={JSON.stringify(connection)}
         defaultEditorToolsVisibility="variables"
+        defaultQuery=""
         defaultTabs={examples}
         fetcher={fetcher}
         shouldPersistHeaders={false}
