@@ -16,7 +16,7 @@ from app.broker.doorbell import Doorbell
 from app.broker.redis import open_redis
 from app.config import Settings
 from app.core.changes import Change
-from app.handlers.execution import HandlerOptions
+from app.handlers.options import HandlerOptions
 from app.store.database import Database
 
 

@@ -9,15 +9,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import RowMapping
 
 from app.core.changes import Change
+from app.core.retry import RetryPolicy
 from app.core.starting import Candidate, Judgement, Verdict, judge_starts
-from app.core.vocabulary import OverlapPolicy, RunCause, RunReason, RunState
+from app.core.vocabulary import JobKind, OverlapPolicy, RunCause, RunReason, RunState
+from app.handlers.execution import Execution
 from app.runtime import Runtime
 from app.store import queue
 from app.store.counters import OutcomeCounts, count_outcomes
@@ -34,18 +39,16 @@ class ClaimedRun:
     id: UUID
     project_id: UUID
     job_id: UUID
-    job_version: int
     schedule_id: UUID | None
-    schedule_key: str | None
+    execution: Execution
+    retry: RetryPolicy
     fencing_token: int
-    started_at: datetime
     attempt: int
     crash_count: int
-    max_attempts: int
-    parameters: Mapping[str, Any]
-    scheduled_for: datetime
     due_at: datetime
-    previous_success_for: datetime | None
+    started_at: datetime
+    # Lines in its log so far, from earlier attempts.
+    log_lines: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +222,42 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
         id=row["id"],
         project_id=row["project_id"],
         job_id=row["job_id"],
-        job_version=row["job_version"],
         schedule_id=row["schedule_id"],
-        schedule_key=row["schedule_key"],
+        execution=_execution(row, started),
+        retry=_retry_policy(row["job_retry"]),
         fencing_token=started["fencing_token"],
-        started_at=started["started_at"],
         attempt=row["attempt"] + 1,
         crash_count=row["crash_count"],
-        max_attempts=row["max_attempts"],
-        parameters=row["parameters"],
-        scheduled_for=row["scheduled_for"],
         due_at=row["due_at"],
-        previous_success_for=row["previous_success_for"],
+        started_at=started["started_at"],
+        log_lines=row["log_lines"],
     )
+
+
+def _execution(row: RowMapping, started: RowMapping) -> Execution:
+    return Execution(
+        run_id=row["id"],
+        attempt=row["attempt"] + 1,
+        max_attempts=row["max_attempts"],
+        job_key=row["job_key"],
+        schedule_key=row["schedule_key"],
+        project_key=row["project_key"],
+        kind=JobKind(row["job_kind"]),
+        config=_object(row["job_config"]),
+        parameters=_object(row["parameters"]),
+        scheduled_for=row["scheduled_for"],
+        previous_success_at=row["previous_success_for"],
+        timeout_seconds=row["job_timeout_seconds"],
+        lease_token=started["fencing_token"],
+    )
+
+
+# Most runs of a herd share their job's texts, so each is read once.
+@lru_cache(maxsize=4096)
+def _object(text: str) -> Mapping[str, Any]:
+    return MappingProxyType(orjson.loads(text))
+
+
+@lru_cache(maxsize=4096)
+def _retry_policy(text: str) -> RetryPolicy:
+    return RetryPolicy.from_json(orjson.loads(text))

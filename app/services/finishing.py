@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from app.core.changes import Change
-from app.core.retry import RetryPolicy, next_attempt_delay
+from app.core.retry import next_attempt_delay
 from app.core.run_states import FAILURES
 from app.core.vocabulary import ChangeKind, FailureReason, RunReason, RunState
 from app.handlers.execution import Failure, Outcome
@@ -26,6 +26,7 @@ from app.store import queue
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.events import record_changes
 from app.store.firing import to_json
+from app.store.run_logs import LogChunk, append_run_logs
 
 _REASONS = {
     RunState.FAILED: RunReason.ERROR,
@@ -45,11 +46,12 @@ class FinishedAttempt:
 
     run: ClaimedRun
     outcome: Outcome
-    retry: RetryPolicy
     entry_seconds: float
     duration_seconds: float
     progress: float | None = None
     progress_message: str | None = None
+    # The lines of its log that are not written yet.
+    log: LogChunk | None = None
     given_back: bool = False
 
 
@@ -60,6 +62,9 @@ async def finish_attempts(
     by_run = {attempt.run.id: attempt for attempt in finished}
     async with runtime.database.transaction() as transaction:
         rows = await queue.finish_runs(transaction, [_ended(attempt) for attempt in finished])
+        await append_run_logs(
+            transaction, [attempt.log for attempt in finished if attempt.log is not None]
+        )
         await queue.insert_attempts(
             transaction, [_attempt_row(row, by_run[row["id"]], worker) for row in rows]
         )
@@ -120,7 +125,7 @@ def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
         return None
     retry_after = error.retry_after_seconds
     return next_attempt_delay(
-        attempt.retry,
+        run.retry,
         run_id=run.id,
         failed_attempts=run.attempt - run.crash_count,
         reason=error.reason,

@@ -10,15 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 import structlog
 from sqlalchemy import RowMapping
 
 from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
-from app.core.time import Timetable, timing_from_json
+from app.core.time import Timetable, Timing, timing_from_json
 from app.core.vocabulary import (
     CatchUpPolicy,
     ChangeKind,
@@ -115,7 +117,7 @@ def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> No
 
 def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
     return plan_firing(
-        timetable_of(schedule),
+        _timetable(schedule),
         after=schedule["cursor_at"],
         as_of=schedule["as_of"],
         catch_up=CatchUp(
@@ -127,10 +129,9 @@ def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
     )
 
 
-def timetable_of(schedule: RowMapping | dict[str, Any]) -> Timetable:
-    """Return the timetable of a row of the schedule table; equal rows share one."""
+def _timetable(schedule: RowMapping) -> Timetable:
     return Timetable.of(
-        tuple(timing_from_json(timing) for timing in schedule["timings"]),
+        _timings(schedule["timings"]),
         timezone=schedule["timezone"],
         dst_gap=DstGapPolicy(schedule["dst_gap"]),
         dst_fold=DstFoldPolicy(schedule["dst_fold"]),
@@ -139,6 +140,23 @@ def timetable_of(schedule: RowMapping | dict[str, Any]) -> Timetable:
         hash_key=str(schedule["id"]),
         jitter=timedelta(seconds=schedule["jitter_seconds"]),
     )
+
+
+# Plain statements return jsonb as text; most schedules of a herd share a handful of them.
+@lru_cache(maxsize=4096)
+def _timings(stored: str) -> tuple[Timing, ...]:
+    return tuple(timing_from_json(timing) for timing in orjson.loads(stored))
+
+
+def _merged(*stored: str) -> str:
+    """Merge objects given as JSON text; a later one wins."""
+    given = [text for text in stored if text != "{}"]
+    if len(given) < 2:
+        return given[0] if given else "{}"
+    merged: dict[str, Any] = {}
+    for text in given:
+        merged.update(orjson.loads(text))
+    return to_json(merged)
 
 
 def _advanced(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
@@ -193,8 +211,8 @@ def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
         due_at=occurrence.at,
         range_end=record.range_end,
         range_count=record.range_count,
-        parameters=to_json({**schedule["job_parameters"], **schedule["parameters"]}),
-        tags=to_json({**schedule["job_tags"], **schedule["tags"]}),
+        parameters=_merged(schedule["job_parameters"], schedule["parameters"]),
+        tags=_merged(schedule["job_tags"], schedule["tags"]),
         queue=schedule["job_queue"],
         priority=schedule["job_priority"] if priority is None else priority,
         max_attempts=schedule["job_max_attempts"],

@@ -25,7 +25,8 @@ async def lock_failing_schedules(
 
 async def read_now(transaction: Transaction) -> datetime:
     """Return PostgreSQL's clock: the instant at which this transaction began."""
-    return (await transaction.execute(select(func.now()))).scalar_one()
+    now: datetime = (await transaction.execute(select(func.now()))).scalar_one()
+    return now
 
 
 async def withdraw_prepared_runs(
@@ -62,4 +63,5 @@ async def set_paused(
         )
         .returning(col(Schedule.revision))
     )
-    return result.scalar_one()
+    revision: int = result.scalar_one()
+    return revision

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, RowMapping, text
+from sqlalchemy import RowMapping, text
 
 from app.core.starting import Busyness
 from app.store.database import ReadConnection, Transaction
@@ -212,13 +212,22 @@ async def insert_attempts(transaction: Transaction, attempts: Sequence[AttemptRo
 
 
 async def renew_leases(
-    transaction: Transaction, *, worker_id: UUID, lease_seconds: float
-) -> Sequence[Row[tuple[UUID, int, bool]]]:
-    """Renew every lease of a worker; return run id, token and whether a cancel was asked for."""
+    transaction: Transaction, held: Mapping[UUID, int], *, worker_id: UUID, lease_seconds: float
+) -> dict[UUID, bool]:
+    """Renew the leases of the runs a worker has in hand, given with their tokens.
+
+    Return those that are still its own, each with whether a cancel was asked for.
+    """
     result = await transaction.run_file(
-        "renew_leases", {"worker_id": worker_id, "lease_seconds": lease_seconds}
+        "renew_leases",
+        {
+            "id": list(held),
+            "fencing_token": list(held.values()),
+            "worker_id": worker_id,
+            "lease_seconds": lease_seconds,
+        },
     )
-    return result.all()
+    return {row.id: row.cancel_requested for row in result}
 
 
 async def lock_lost_runs(

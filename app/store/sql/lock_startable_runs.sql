@@ -17,13 +17,20 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        startable.overlap, startable.next_attempt_at, startable.due_at, startable.scheduled_for,
        startable.parameters, startable.attempt, startable.crash_count, startable.max_attempts,
        startable.cause, startable.queue, startable.cancel_requested_at,
-       job.version AS job_version, job.concurrency_limit AS job_concurrency_limit,
-       schedule.key AS schedule_key, schedule.max_runs AS schedule_max_runs,
+       CASE WHEN startable.attempt = 0 THEN 0 ELSE (
+           SELECT coalesce(max(chunk.sequence + chunk.line_count - 1), 0)
+             FROM run_log AS chunk
+            WHERE chunk.run_id = startable.id) END AS log_lines,
+       job.key AS job_key, job.kind AS job_kind, job.config AS job_config, job.retry AS job_retry,
+       job.timeout_seconds AS job_timeout_seconds,
+       job.concurrency_limit AS job_concurrency_limit,
+       project.key AS project_key, schedule.key AS schedule_key, schedule.max_runs AS schedule_max_runs,
        counters.last_success_for AS previous_success_for,
        startable.schedule_id IS NULL OR startable.overlap = 'ALLOW' OR pg_try_advisory_xact_lock(
            hashtextextended(startable.schedule_id::text, 7436190255)) AS is_judge
   FROM startable
   JOIN job ON job.id = startable.job_id
+  JOIN project ON project.id = startable.project_id
   LEFT JOIN schedule ON schedule.id = startable.schedule_id
   LEFT JOIN schedule_counters AS counters ON counters.schedule_id = startable.schedule_id
  ORDER BY startable.priority DESC, startable.next_attempt_at, startable.id
