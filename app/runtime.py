@@ -31,7 +31,7 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
+class EngineIntervals:
     """The engine's own intervals."""
 
     lease_seconds: float
@@ -49,7 +49,7 @@ class Runtime:
     channel: EventChannel
     doorbell: Doorbell
     defaults: Defaults
-    timings: Timings
+    intervals: EngineIntervals
     handler_options: HandlerOptions
     event_retention: timedelta
     _announcements: set[asyncio.Task[None]] = field(default_factory=set)
@@ -91,7 +91,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 max_attempts=settings.default_max_attempts,
                 catch_up_window=settings.catch_up_window,
             ),
-            timings=Timings(
+            intervals=EngineIntervals(
                 lease_seconds=settings.lease_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
                 sweep_seconds=settings.sweep_seconds,

@@ -185,7 +185,7 @@ class EmbeddedPostgres:
         self._unfinished.rename(self._data)
 
     async def _launch(self, binaries: Path, account: Account | None) -> Child:
-        assert self._socket_directory is not None
+        assert self._socket_directory is not None  # noqa: S101 - for mypy
         settings = self._settings | {"unix_socket_directories": str(self._socket_directory)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with open_log(self._log) as log:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from sqlalchemy import RowMapping
 from app.core.changes import Change
 from app.core.retry import RetryPolicy
 from app.core.starting import Candidate, Judgement, Verdict, judge_starts
-from app.core.vocabulary import JobKind, OverlapPolicy, RunCause, RunReason, RunState
+from app.core.vocabulary import JobKind, OnWorkerLost, OverlapPolicy, RunCause, RunReason, RunState
 from app.handlers.execution import Execution
 from app.runtime import Runtime
 from app.store import queue
@@ -49,6 +48,8 @@ class ClaimedRun:
     started_at: datetime
     # Lines in its log so far, from earlier attempts.
     log_lines: int
+    # It must not go on once its lease may have passed to another worker.
+    at_most_once: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
             transaction,
             {row["id"]: row["previous_success_for"] for row in starting},
             worker_id=worker_id,
-            lease_seconds=runtime.timings.lease_seconds,
+            lease_seconds=runtime.intervals.lease_seconds,
         )
         closed = await _skip(transaction, _with_verdict(locked, verdicts, Verdict.SKIP), over_limit)
         await queue.block_runs(
@@ -231,6 +232,7 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
         due_at=row["due_at"],
         started_at=started["started_at"],
         log_lines=row["log_lines"],
+        at_most_once=row["job_on_worker_lost"] == OnWorkerLost.FAIL,
     )
 
 
@@ -243,8 +245,9 @@ def _execution(row: RowMapping, started: RowMapping) -> Execution:
         schedule_key=row["schedule_key"],
         project_key=row["project_key"],
         kind=JobKind(row["job_kind"]),
-        config=_object(row["job_config"]),
-        parameters=_object(row["parameters"]),
+        config=_config(row["job_config"]),
+        # A value of its own for each run: a function may change what it is given.
+        parameters=orjson.loads(row["parameters"]),
         scheduled_for=row["scheduled_for"],
         previous_success_at=row["previous_success_for"],
         timeout_seconds=row["job_timeout_seconds"],
@@ -254,8 +257,9 @@ def _execution(row: RowMapping, started: RowMapping) -> Execution:
 
 # Most runs of a herd share their job's texts, so each is read once.
 @lru_cache(maxsize=4096)
-def _object(text: str) -> Mapping[str, Any]:
-    return MappingProxyType(orjson.loads(text))
+def _config(text: str) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = orjson.loads(text)
+    return config
 
 
 @lru_cache(maxsize=4096)

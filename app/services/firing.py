@@ -82,7 +82,7 @@ async def fire_due(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
 
 async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
     """Claim, plan, write and announce one batch."""
-    look_ahead = timedelta(seconds=runtime.timings.look_ahead_seconds)
+    look_ahead = timedelta(seconds=runtime.intervals.look_ahead_seconds)
     async with runtime.database.transaction() as transaction:
         claimed = await claim_due_schedules(
             transaction,

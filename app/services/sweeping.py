@@ -41,7 +41,7 @@ async def sweep(runtime: Runtime) -> Swept:
     lost = await requeue_lost_runs(runtime)
     async with runtime.database.transaction() as transaction:
         unblocked = await queue.unblock_idle_runs(transaction)
-        await mark_lost_workers(transaction, lease_seconds=runtime.timings.lease_seconds)
+        await mark_lost_workers(transaction, lease_seconds=runtime.intervals.lease_seconds)
         seconds_to_next = await queue.read_next_start(transaction)
     if seconds_to_next is not None and seconds_to_next <= 0:
         await runtime.doorbell.ring()
@@ -52,7 +52,7 @@ async def requeue_lost_runs(runtime: Runtime) -> int:
     """End the attempts whose lease has expired; queue those runs again that may be tried again."""
     async with runtime.database.transaction() as transaction:
         lost = await queue.lock_lost_runs(
-            transaction, lease_seconds=runtime.timings.lease_seconds, limit=_BATCH
+            transaction, lease_seconds=runtime.intervals.lease_seconds, limit=_BATCH
         )
         if not lost:
             return 0
@@ -111,3 +111,9 @@ def _attempt_rows(lost: Sequence[RowMapping]) -> list[queue.AttemptRow]:
         )
         for row in lost
     ]
+
+
+async def seconds_to_next_start(runtime: Runtime) -> float | None:
+    """Return in how many seconds the next queued run is due; None when nothing is queued."""
+    async with runtime.database.reading(None) as connection:
+        return await queue.read_next_start(connection)

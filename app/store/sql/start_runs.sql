@@ -6,8 +6,8 @@ UPDATE run
        worker_id = :worker_id,
        fencing_token = nextval('fencing_token'),
        lease_expires_at = now() + make_interval(secs => :lease_seconds),
-       started_at = clock_timestamp(),
-       first_started_at = coalesce(run.first_started_at, clock_timestamp()),
+       started_at = now(),
+       first_started_at = coalesce(run.first_started_at, now()),
        previous_success_for = CASE WHEN run.attempt = 0 THEN given.previous_success_for
                                    ELSE run.previous_success_for END,
        blocked_at = NULL,

@@ -1,0 +1,85 @@
+"""The arq worker: its cron ticks, its one function answers the doorbell.
+
+With `app.broker.doorbell` the only module that talks to arq. Everything arq runs here is short:
+a worker killed with SIGKILL leaves its arq job blocked for the longest timeout, so runs themselves
+live in our runner, under our leases.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC
+from typing import Any
+
+import structlog
+from arq import cron
+from arq.connections import RedisSettings
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from app.broker.doorbell import deserialize, queue_name, serialize
+
+_POLL_SECONDS = 0.05
+_log = structlog.get_logger(__name__)
+
+
+async def run_arq_worker(
+    redis_url: str,
+    *,
+    prefix: str,
+    tick: Callable[[], Awaitable[object]],
+    ring: Callable[[], object],
+) -> None:
+    """Tick each second and answer rings until cancelled.
+
+    arq ends its process when Redis goes away; this starts its worker again, as often as it takes.
+    """
+    while True:
+        worker = _make_worker(redis_url, prefix=prefix, tick=tick, ring=ring)
+        try:
+            await worker.async_run()
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("redis.worker_failed", error=str(error))
+        finally:
+            with suppress(RedisError, OSError, TimeoutError):
+                await worker.close()
+        await asyncio.sleep(1.0)
+
+
+def _make_worker(
+    redis_url: str,
+    *,
+    prefix: str,
+    tick: Callable[[], Awaitable[object]],
+    ring: Callable[[], object],
+) -> Worker:
+    async def run_tick(_: dict[Any, Any]) -> None:
+        await tick()
+
+    async def run_ring(_: dict[Any, Any]) -> None:
+        ring()
+
+    settings = RedisSettings.from_dsn(redis_url)
+    settings.conn_retries = 0
+    return Worker(
+        functions=[func(run_ring, name="ring", timeout=10)],
+        # `unique` would let one worker tick for all: here each ticks for itself.
+        cron_jobs=[cron(run_tick, name="tick", second=set(range(60)), microsecond=0, unique=False)],
+        queue_name=queue_name(prefix),
+        redis_settings=settings,
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        max_jobs=50,
+        queue_read_limit=500,
+        job_timeout=30,
+        keep_result=0,
+        max_tries=1,
+        retry_jobs=False,
+        allow_abort_jobs=False,
+        log_results=False,
+        poll_delay=_POLL_SECONDS,
+        health_check_interval=60,
+        health_check_key=f"{prefix}:arq-health",
+        timezone=UTC,
+    )

@@ -1,0 +1,97 @@
+"""Renew the leases of a worker's runs, on a thread that no run can block.
+
+The thread has an event loop and a connection of its own, so a Python function that blocks the
+worker's loop, or a claim that waits for a lock, never costs a lease. What the answer does not
+name is no longer this worker's and is killed at once. While PostgreSQL is away leases cannot be
+renewed; runs of at-most-once jobs are then killed when their lease lapses by this machine's own
+clock, the others go on, since a lease that was not taken may still be renewed.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.clock import elapsed_seconds
+from app.core.vocabulary import WorkerState
+from app.runtime import EngineIntervals
+from app.store.database import Database
+from app.store.queue import renew_leases
+from app.store.workers import beat_worker
+from app.worker.runner import Runner
+
+_log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """The sign of life of one worker."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        runner: Runner,
+        *,
+        worker_id: UUID,
+        intervals: EngineIntervals,
+        on_state: Callable[[WorkerState], None],
+    ) -> None:
+        self._open_database = open_database
+        self._runner = runner
+        self._worker_id = worker_id
+        self._intervals = intervals
+        self._on_state = on_state
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._renewed_at = elapsed_seconds()
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop beating and wait for the thread to end."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        asyncio.run(self._beat_forever())
+
+    async def _beat_forever(self) -> None:
+        database = self._open_database()
+        try:
+            while not self._stopping.is_set():
+                await self._beat_once(database)
+                await asyncio.to_thread(self._stopping.wait, self._intervals.heartbeat_seconds)
+        finally:
+            await database.close()
+
+    async def _beat_once(self, database: Database) -> None:
+        try:
+            async with asyncio.timeout(self._intervals.heartbeat_seconds):
+                await self._beat(database)
+            self._renewed_at = elapsed_seconds()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("database.heartbeat_failed", error=str(error))
+            if elapsed_seconds() - self._renewed_at > self._intervals.lease_seconds:
+                self._loop.call_soon_threadsafe(self._runner.abandon_at_most_once)
+
+    async def _beat(self, database: Database) -> None:
+        held = self._runner.held
+        async with database.transaction() as transaction:
+            state = await beat_worker(transaction, self._worker_id, busy=self._runner.busy)
+            own = await renew_leases(
+                transaction,
+                held,
+                worker_id=self._worker_id,
+                lease_seconds=self._intervals.lease_seconds,
+            )
+        self._loop.call_soon_threadsafe(self._on_state, state)
+        for run_id, token in held.items():
+            if run_id not in own:
+                self._loop.call_soon_threadsafe(self._runner.abandon, run_id, token)
+            elif own[run_id]:
+                self._loop.call_soon_threadsafe(self._runner.cancel, run_id)

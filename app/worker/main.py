@@ -1,0 +1,143 @@
+"""A worker process from its start to its end.
+
+It opens the runtime, registers itself, and runs its loops until it is told to stop; then it stops
+firing and claiming, lets current work finish, gives the rest back, and says goodbye.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import __version__
+from app.config import Settings
+from app.core.vocabulary import WorkerState
+from app.handlers.registry import Handlers
+from app.models import Worker
+from app.models.columns import new_id
+from app.runtime import Runtime, open_runtime
+from app.services.workers import mark_worker, register_worker
+from app.store.database import Database
+from app.worker.arq_worker import run_arq_worker
+from app.worker.health import serve_health
+from app.worker.heartbeat import Heartbeat
+from app.worker.runner import Runner
+from app.worker.sweeper import Sweeper
+from app.worker.ticker import Ticker
+
+_DRAIN_SECONDS = 30.0
+_log = structlog.get_logger(__name__)
+
+
+async def run_worker(settings: Settings) -> None:
+    """Fire and execute until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_runtime(settings) as runtime:
+        handlers = await Handlers.open(runtime.handler_options)
+        try:
+            await _serve(settings, runtime, handlers, stop)
+        finally:
+            await handlers.close()
+
+
+async def _serve(
+    settings: Settings, runtime: Runtime, handlers: Handlers, stop: asyncio.Event
+) -> None:
+    worker = Worker(
+        id=new_id(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        version=__version__,
+        slots=settings.worker_slots,
+    )
+    worker_id = worker.id
+    name = f"{worker.host}:{worker.pid}"
+    runner = Runner(
+        runtime, handlers, worker_id=worker_id, worker=name, slots=settings.worker_slots
+    )
+    ticker = Ticker(runtime, runner, worker_id=worker_id)
+    heartbeat = Heartbeat(
+        partial(_heartbeat_database, settings),
+        runner,
+        worker_id=worker_id,
+        intervals=runtime.intervals,
+        on_state=_stop_when_asked(stop),
+    )
+    async with serve_health(
+        settings.worker_host, settings.worker_port, is_ready=partial(_is_ready, runtime)
+    ):
+        await register_worker(runtime, worker)
+        _log.info("worker.started", worker_id=str(worker_id), slots=settings.worker_slots)
+        heartbeat.start()
+        loops = [
+            asyncio.create_task(loop)
+            for loop in (
+                runner.run(),
+                ticker.run(),
+                Sweeper(runtime, runner).run(),
+                run_arq_worker(
+                    settings.redis_url,
+                    prefix=settings.redis_prefix,
+                    tick=ticker.tick,
+                    ring=runner.wake,
+                ),
+            )
+        ]
+        await _until_stopped(stop, loops)
+        ticker.stop()
+        await _say(runtime, worker, WorkerState.DRAINING)
+        await runner.drain(timeout_seconds=_DRAIN_SECONDS)
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await heartbeat.stop()
+        await _say(runtime, worker, WorkerState.STOPPED)
+        _log.info("worker.stopped", worker_id=str(worker_id))
+
+
+async def _until_stopped(stop: asyncio.Event, loops: list[asyncio.Task[None]]) -> None:
+    """Wait for the word to stop; a loop that ends by itself is a defect and ends the process."""
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stopped}:
+        task.result()
+
+
+def _stop_when_asked(stop: asyncio.Event) -> Callable[[WorkerState], None]:
+    def on_state(state: WorkerState) -> None:
+        if state is WorkerState.DRAINING:
+            stop.set()
+
+    return on_state
+
+
+def _heartbeat_database(settings: Settings) -> Database:
+    return Database.open(
+        settings.database_url,
+        pool_size=1,
+        statement_timeout_seconds=settings.heartbeat_seconds,
+    )
+
+
+async def _is_ready(runtime: Runtime) -> bool:
+    try:
+        async with asyncio.timeout(2), runtime.database.reading(None) as connection:
+            await connection.connection()
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return True
+
+
+async def _say(runtime: Runtime, worker: Worker, state: WorkerState) -> None:
+    try:
+        await mark_worker(runtime, worker.id, state)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        _log.warning("database.goodbye_failed", error=str(error))
