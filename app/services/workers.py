@@ -3,12 +3,11 @@
 from uuid import UUID
 
 from app.core.vocabulary import WorkerState
-from app.models import Worker
 from app.runtime import Runtime
 from app.store import workers
 
 
-async def register_worker(runtime: Runtime, worker: Worker) -> None:
+async def register_worker(runtime: Runtime, worker: workers.WorkerIdentity) -> None:
     """Announce a worker process that has just started."""
     async with runtime.database.transaction() as transaction:
         await workers.register_worker(transaction, worker)

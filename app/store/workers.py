@@ -1,8 +1,9 @@
 """The rows of worker processes; each worker writes its own."""
 
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from sqlmodel import col
 
 from app.core.vocabulary import WorkerState
@@ -10,9 +11,25 @@ from app.models import Worker
 from app.store.database import Transaction
 
 
-async def register_worker(transaction: Transaction, worker: Worker) -> None:
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """What a worker process says of itself when it starts."""
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    slots: int
+
+    @property
+    def name(self) -> str:
+        """Return what people call it: host and process."""
+        return f"{self.host}:{self.pid}"
+
+
+async def register_worker(transaction: Transaction, worker: WorkerIdentity) -> None:
     """Announce a worker process that has just started."""
-    transaction.add(worker)
+    await transaction.execute(insert(Worker).values(**asdict(worker), queues=[]))
 
 
 async def beat_worker(transaction: Transaction, worker_id: UUID, *, busy: int) -> WorkerState:

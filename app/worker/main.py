@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -18,11 +19,11 @@ from app import __version__
 from app.config import Settings
 from app.core.vocabulary import WorkerState
 from app.handlers.registry import Handlers
-from app.models import Worker
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
+from app.store.workers import WorkerIdentity
 from app.worker.arq_worker import run_arq_worker
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
@@ -51,7 +52,7 @@ async def run_worker(settings: Settings) -> None:
 async def _serve(
     settings: Settings, runtime: Runtime, handlers: Handlers, stop: asyncio.Event
 ) -> None:
-    worker = Worker(
+    worker = WorkerIdentity(
         id=new_id(),
         host=socket.gethostname(),
         pid=os.getpid(),
@@ -59,10 +60,7 @@ async def _serve(
         slots=settings.worker_slots,
     )
     worker_id = worker.id
-    name = f"{worker.host}:{worker.pid}"
-    runner = Runner(
-        runtime, handlers, worker_id=worker_id, worker=name, slots=settings.worker_slots
-    )
+    runner = Runner(runtime, handlers, worker_id=worker_id, worker=worker.name, slots=worker.slots)
     ticker = Ticker(runtime, runner, worker_id=worker_id)
     heartbeat = Heartbeat(
         partial(_heartbeat_database, settings),
@@ -74,7 +72,8 @@ async def _serve(
     async with serve_health(
         settings.worker_host, settings.worker_port, is_ready=partial(_is_ready, runtime)
     ):
-        await register_worker(runtime, worker)
+        if not await _register(runtime, worker, stop):
+            return
         _log.info("worker.started", worker_id=str(worker_id), slots=settings.worker_slots)
         heartbeat.start()
         loops = [
@@ -101,6 +100,19 @@ async def _serve(
         await heartbeat.stop()
         await _say(runtime, worker, WorkerState.STOPPED)
         _log.info("worker.stopped", worker_id=str(worker_id))
+
+
+async def _register(runtime: Runtime, worker: WorkerIdentity, stop: asyncio.Event) -> bool:
+    """Register as soon as PostgreSQL answers; return False when told to stop before that."""
+    while not stop.is_set():
+        try:
+            await register_worker(runtime, worker)
+            return True
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("database.unavailable", error=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=1.0)
+    return False
 
 
 async def _until_stopped(stop: asyncio.Event, loops: list[asyncio.Task[None]]) -> None:
@@ -136,7 +148,7 @@ async def _is_ready(runtime: Runtime) -> bool:
     return True
 
 
-async def _say(runtime: Runtime, worker: Worker, state: WorkerState) -> None:
+async def _say(runtime: Runtime, worker: WorkerIdentity, state: WorkerState) -> None:
     try:
         await mark_worker(runtime, worker.id, state)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
