@@ -49,6 +49,11 @@ class Task:
         """Whether calling the function gives a coroutine."""
         return inspect.iscoroutinefunction(self.function)
 
+    @property
+    def wants_context(self) -> bool:
+        """Whether the function takes a RunContext."""
+        return self._context_name is not None
+
     @cached_property
     def parameters_schema(self) -> dict[str, Any]:
         """The JSON Schema of the function's parameters."""
@@ -135,7 +140,9 @@ class Task:
         config = ConfigDict(
             extra="allow" if self._takes_any else "forbid", arbitrary_types_allowed=False
         )
-        return create_model(f"{self.name.rpartition('.')[2]}_parameters", __config__=config, **fields)
+        return create_model(
+            f"{self.name.rpartition('.')[2]}_parameters", __config__=config, **fields
+        )
 
 
 _registered: dict[str, Task] = {}

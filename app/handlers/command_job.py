@@ -250,9 +250,7 @@ def report_end(end: ProcessEnd, output: RunOutput) -> None:
     if end.left_behind:
         output.write(f"{end.left_behind} processes were left behind and ended.", stream="log")
     if end.immortal:
-        output.write(
-            f"{end.immortal} processes of another user could not be ended.", stream="log"
-        )
+        output.write(f"{end.immortal} processes of another user could not be ended.", stream="log")
     if end.status is not None:
         usage = f"CPU time {end.cpu_seconds:.2f} s, memory {end.memory_kb / 1024:.0f} MB"
         output.write(f"{_how_it_ended(end)}; {usage}", stream="log")
@@ -277,5 +275,3 @@ def _how_it_ended(end: ProcessEnd) -> str:
     if end.killed_by.name == "SIGXCPU":
         return "It used up its CPU time and was ended by SIGXCPU"
     return f"It was ended by {end.killed_by.name}"
-
-

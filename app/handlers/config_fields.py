@@ -7,11 +7,9 @@ a forgotten one is a security setting that silently does nothing.
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from app.core.errors import Invalid, InvalidInput
-
-Value = TypeVar("Value")
 
 
 class Fields:
@@ -36,7 +34,7 @@ class Fields:
 
     def text(self, name: str, default: str | None = None, *, required: bool = False) -> str | None:
         """Read a text."""
-        value = self._read(name, str, "a text", default)
+        value: str | None = self._read(name, str, "a text", default)
         if required and not value and not self._reported(name):
             self.problem(f"{name} is required.", name)
         return value
@@ -49,7 +47,7 @@ class Fields:
         self, name: str, default: float | None = None, *, minimum: float, maximum: float
     ) -> float | None:
         """Read a number within bounds."""
-        value = self._read(name, (int, float), "a number", default)
+        value: float | None = self._read(name, (int, float), "a number", default)
         if value is None or minimum <= value <= maximum:
             return value
         self.problem(f"{name} must be between {minimum:g} and {maximum:g}.", name)
@@ -57,7 +55,7 @@ class Fields:
 
     def whole_number(self, name: str, *, minimum: int, maximum: int) -> int | None:
         """Read a whole number within bounds."""
-        value = self._read(name, int, "a whole number", None)
+        value: int | None = self._read(name, int, "a whole number", None)
         if value is None or minimum <= value <= maximum:
             return value
         self.problem(f"{name} must be between {minimum} and {maximum}.", name)

@@ -86,9 +86,7 @@ class Refused(Exception):
 
 def failed(type_name: str, message: str, *, detail: str | None = None) -> Outcome:
     """Return the outcome of an attempt that went wrong by itself."""
-    return Outcome(
-        RunState.FAILED, error=Failure(FailureReason.ERROR, type_name, message, detail)
-    )
+    return Outcome(RunState.FAILED, error=Failure(FailureReason.ERROR, type_name, message, detail))
 
 
 def rejected(type_name: str, message: str) -> Outcome:
@@ -99,6 +97,4 @@ def rejected(type_name: str, message: str) -> Outcome:
 def timed_out(timeout_seconds: float) -> Outcome:
     """Return the outcome of an attempt that took longer than it may."""
     message = f"It took longer than its time-out of {timeout_seconds:g} s and was ended."
-    return Outcome(
-        RunState.TIMED_OUT, error=Failure(FailureReason.TIMEOUT, "TimedOut", message)
-    )
+    return Outcome(RunState.TIMED_OUT, error=Failure(FailureReason.TIMEOUT, "TimedOut", message))

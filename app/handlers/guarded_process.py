@@ -47,7 +47,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who hears what the program says; `channel` is its third stream, named by TICKWHEEL_CHANNEL."""
+    """Who hears what the program says. `channel` is a third stream: TICKWHEEL_CHANNEL names it."""
 
     stdout: Callable[[bytes], None]
     stderr: Callable[[bytes], None]
@@ -104,7 +104,9 @@ async def run_guarded(
     return ProcessEnd(**end, timed_out=timed_out)
 
 
-async def _until_done(work: "asyncio.Task[dict[str, Any]]", process: "_GuardedProcess") -> dict[str, Any]:
+async def _until_done(
+    work: "asyncio.Task[dict[str, Any]]", process: "_GuardedProcess"
+) -> dict[str, Any]:
     """Wait for the confirmation, however often we are cancelled; a second one means hurry."""
     cancellation = None
     while not work.done():
@@ -190,7 +192,9 @@ class _GuardedProcess:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-I", "-S", _GUARD, str(control)),
-            stdin=asyncio.subprocess.DEVNULL if self.program.stdin is None else asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL
+            if self.program.stdin is None
+            else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(control,) if channel is None else (control, channel),
@@ -278,5 +282,3 @@ def _carries(process: Any, mark: Mapping[str, str | None]) -> bool:
     except (psutil.Error, OSError):
         return False
     return all(value is not None and environment.get(name) == value for name, value in mark.items())
-
-

@@ -1,0 +1,373 @@
+"""PYTHON jobs: a registered function, inline, in a thread, or in a process of its own.
+
+inline   a coroutine on the worker's event loop. Cheapest by far (the herd of no-ops is measured
+         with it), ended by cancelling it; it must not block.
+thread   a thread per run. Nothing can kill a thread: it is asked to stop (`context.cancelled`, and
+         an exception raised in it), and the attempt is over when it has.
+process  a child under the same guard as a command: it can be killed, with all it started.
+
+In every case the attempt ends only when the function no longer runs, which is what makes a
+confirmed cancel mean something.
+"""
+
+import asyncio
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from app.core.vocabulary import LogLevel, RunState
+from app.handlers.command_job import parameter_environment, report_end, run_environment
+from app.handlers.config_fields import Fields
+from app.handlers.execution import (
+    SUCCEEDED,
+    Execution,
+    Outcome,
+    RunOutput,
+    Stream,
+    failed,
+    rejected,
+    timed_out,
+)
+from app.handlers.guarded_process import Listeners, ProcessEnd, Program, run_guarded
+from app.handlers.options import HandlerOptions
+from app.handlers.output_text import LineWriter, ResultRefused, clean, storable_result
+from app.handlers.python_calls import (
+    call_to_end,
+    detail_of,
+    message_of,
+    type_name,
+)
+from app.handlers.run_capture import RunLogHandler, RunVoice, level_of, speaking
+from app.handlers.run_context import Cancellation, LiveContext
+from app.handlers.task_modules import known_names_hint
+from tickwheel.tasks import ISOLATIONS, Isolation, ParametersRefused, Task, registered_task
+
+RESULT_BYTES = 256 * 1024
+_CHILD = str(Path(__file__).with_name("python_child.py"))
+_MAX_MESSAGE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PythonConfig:
+    """A PYTHON job's configuration, checked."""
+
+    task: Task
+    isolation: Isolation
+
+
+def read_python_config(config: Mapping[str, Any]) -> PythonConfig:
+    """Check a PYTHON job's configuration. Raises InvalidInput.
+
+    The operator's modules must have been loaded.
+    """
+    fields = Fields(config)
+    name = fields.text("function", required=True) or ""
+    task = registered_task(name)
+    if name and task is None:
+        fields.problem(
+            f"No function is registered as {name}.", "function", hint=known_names_hint(name)
+        )
+    isolation = fields.text("isolation")
+    if isolation is not None and isolation not in ISOLATIONS:
+        fields.problem(f"isolation is one of {', '.join(ISOLATIONS)}.", "isolation")
+    elif isolation == "inline" and task is not None and not task.is_async:
+        fields.problem("Only an async function can run inline.", "isolation")
+    fields.finish()
+    assert task is not None
+    return PythonConfig(task, _isolation(isolation) or task.isolation)
+
+
+def _isolation(text: str | None) -> Isolation | None:
+    return next((known for known in ISOLATIONS if known == text), None)
+
+
+class PythonHandler:
+    """Runs PYTHON jobs of one worker."""
+
+    def __init__(self, options: HandlerOptions) -> None:
+        self._options = options
+        # A job's configuration is read once for each of its (few) distinct forms.
+        self._read: dict[tuple[object, object], PythonConfig] = {}
+
+    def config_of(self, execution: Execution) -> PythonConfig:
+        """Return the checked configuration. Raises InvalidInput."""
+        config = execution.config
+        key = (config.get("function"), config.get("isolation"))
+        if len(config) > len(key) or any(type(part) not in (str, type(None)) for part in key):
+            return read_python_config(config)
+        known = self._read.get(key)
+        if known is None:
+            known = self._read[key] = read_python_config(config)
+        return known
+
+    async def execute(
+        self, execution: Execution, config: PythonConfig, output: RunOutput
+    ) -> Outcome:
+        """Call the function in the isolation that was chosen."""
+        try:
+            match config.isolation:
+                case "inline":
+                    return await self._inline(config.task, execution, output)
+                case "thread":
+                    return await self._thread(config.task, execution, output)
+            return await self._process(config.task, execution, output)
+        except ParametersRefused as error:
+            return rejected("InvalidParameters", str(error))
+
+    async def _inline(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
+        cancellation = Cancellation()
+        voice = RunVoice(output)
+        arguments = task.arguments(
+            execution.parameters, _context(execution, output, voice, cancellation)
+        )
+        with speaking(voice):
+            try:
+                async with asyncio.timeout(execution.timeout_seconds) as deadline:
+                    value = await task.function(**arguments)
+            except asyncio.CancelledError as error:
+                # Ours, or one the function let slip from something it had cancelled itself?
+                if _is_being_cancelled():
+                    raise
+                return _failure(error)
+            except BaseException as error:  # SystemExit would take the whole worker along.
+                return (
+                    timed_out(execution.timeout_seconds) if deadline.expired() else _failure(error)
+                )
+        return timed_out(execution.timeout_seconds) if deadline.expired() else _success(value)
+
+    async def _thread(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
+        cancellation = Cancellation()
+        relay = _ThreadRelay(output, asyncio.get_running_loop())
+        voice = RunVoice(relay)
+        arguments = task.arguments(
+            execution.parameters, _context(execution, relay, voice, cancellation)
+        )
+        thread = _TaskThread(task, arguments, voice)
+        try:
+            async with asyncio.timeout(execution.timeout_seconds) as deadline:
+                await thread.ended()
+        except TimeoutError:
+            await thread.stop(cancellation)
+        except asyncio.CancelledError:
+            await thread.stop(cancellation)
+            raise
+        finally:
+            relay.flush()
+        return timed_out(execution.timeout_seconds) if deadline.expired() else thread.outcome()
+
+    async def _process(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
+        listener = _ChildListener(output)
+        limit = self._options.output_limit_bytes
+        stdout = LineWriter(output, "stdout", limit_bytes=limit)
+        stderr = LineWriter(output, "stderr", limit_bytes=limit)
+        end = await run_guarded(
+            self._child(task, execution),
+            Listeners(stdout.feed, stderr.feed, listener.feed),
+            timeout_seconds=execution.timeout_seconds,
+        )
+        stdout.finish()
+        stderr.finish()
+        report_end(end, output)
+        return _process_outcome(end, execution, listener.last)
+
+    def _child(self, task: Task, execution: Execution) -> Program:
+        previous = execution.previous_success_at
+        order = {
+            "path": [path or os.getcwd() for path in sys.path],
+            "modules": self._options.task_modules,
+            "function": task.name,
+            "parameters": dict(execution.parameters),
+            "run_id": execution.run_id,
+            "attempt": execution.attempt,
+            "scheduled_for": execution.scheduled_for,
+            "previous_success_at": previous,
+        }
+        return Program(
+            argv=(sys.executable, "-I", _CHILD),
+            environment=_child_environment(execution),
+            directory=os.getcwd(),
+            grace_seconds=self._options.grace_seconds,
+            stdin=orjson.dumps(order),
+        )
+
+
+def _child_environment(execution: Execution) -> dict[str, str]:
+    """The worker's own environment (it is the operator's code) without Tickwheel's secrets."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TICKWHEEL_")}
+    return {
+        **inherited,
+        "PYTHONUNBUFFERED": "1",
+        **run_environment(execution),
+        **parameter_environment(execution.parameters),
+    }
+
+
+def _context(
+    execution: Execution, output: RunOutput, voice: RunVoice, cancellation: Cancellation
+) -> LiveContext:
+    return LiveContext(
+        execution,
+        progress=output.progress,
+        log_handler=lambda: RunLogHandler(voice),
+        cancellation=cancellation,
+    )
+
+
+def _is_being_cancelled() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _success(value: Any) -> Outcome:
+    if value is None:
+        return SUCCEEDED
+    try:
+        return Outcome(RunState.SUCCEEDED, storable_result(value, limit_bytes=RESULT_BYTES))
+    except ResultRefused as error:
+        return failed("ResultRefused", str(error))
+
+
+def _failure(error: BaseException) -> Outcome:
+    return failed(type_name(error), clean(message_of(error)), detail=clean(detail_of(error)))
+
+
+class StopRequested(BaseException):
+    """Raised inside a thread whose run was cancelled or timed out."""
+
+
+class _TaskThread:
+    """One run's own thread: never reused, so a late StopRequested cannot hit another run."""
+
+    def __init__(self, task: Task, arguments: dict[str, Any], voice: RunVoice) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        self._outcome = failed("ThreadLost", "The thread ended without a word.")
+        context = copy_context()
+        self._thread = threading.Thread(
+            target=lambda: context.run(self._run, task, arguments, voice),
+            name=f"tickwheel run {task.name}",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def outcome(self) -> Outcome:
+        """Return what came of the call."""
+        return self._outcome
+
+    async def ended(self) -> None:
+        """Wait for the thread to end."""
+        await self._done.wait()
+
+    async def stop(self, cancellation: Cancellation) -> None:
+        """Ask the thread to stop, and wait until it has, however long; nothing can kill it."""
+        cancellation.requested = True
+        _raise_in(self._thread, StopRequested)
+        interrupted = None
+        while not self._done.is_set():
+            try:
+                await self._done.wait()
+            except asyncio.CancelledError as error:
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
+
+    def _run(self, task: Task, arguments: dict[str, Any], voice: RunVoice) -> None:
+        try:
+            with speaking(voice):
+                self._outcome = _success(call_to_end(task, arguments))
+        except BaseException as error:
+            self._outcome = _failure(error)
+        finally:
+            self._loop.call_soon_threadsafe(self._done.set)
+
+
+def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
+    # Takes effect at the thread's next instruction of Python; a call that blocks in C returns first.
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(kind)
+    )
+
+
+class _ThreadRelay:
+    """Carries a thread's words to the event loop, many at a time."""
+
+    def __init__(self, output: RunOutput, loop: asyncio.AbstractEventLoop) -> None:
+        self._output = output
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[str, Stream, LogLevel]] = []
+
+    def write(
+        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+    ) -> None:
+        """Take a line, from any thread."""
+        with self._lock:
+            self._waiting.append((text, stream, level))
+            is_first = len(self._waiting) == 1
+        if is_first:
+            self._loop.call_soon_threadsafe(self.flush)
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Take progress, from any thread."""
+        self._loop.call_soon_threadsafe(self._output.progress, fraction, message)
+
+    def flush(self) -> None:
+        """On the loop: hand over what is waiting."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for text, stream, level in waiting:
+            self._output.write(text, stream=stream, level=level)
+
+
+class _ChildListener:
+    """Reads the JSON lines of a child; what does not fit the protocol is ignored."""
+
+    def __init__(self, output: RunOutput) -> None:
+        self.last: dict[str, Any] | None = None
+        self._output = output
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        self._rest = self._rest[:_MAX_MESSAGE]
+        for line in lines:
+            try:
+                self._hear(orjson.loads(line))
+            except (orjson.JSONDecodeError, LookupError, TypeError):
+                continue
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        match message["kind"]:
+            case "log":
+                level = level_of(int(message["level"]))
+                self._output.write(clean(message["text"]), stream="log", level=level)
+            case "progress":
+                self._output.progress(float(message["fraction"]), message["message"])
+            case "result" | "failure":
+                self.last = message
+
+
+def _process_outcome(end: ProcessEnd, execution: Execution, last: dict[str, Any] | None) -> Outcome:
+    if end.timed_out:
+        return timed_out(execution.timeout_seconds)
+    match last:
+        case {"kind": "result", "value": value}:
+            return _success(value)
+        case {"kind": "failure", "refused": True}:
+            return rejected("InvalidParameters", str(last["message"]))
+        case {"kind": "failure"}:
+            return failed(
+                str(last["type"]), clean(str(last["message"])), detail=clean(str(last["detail"]))
+            )
+    if end.killed_by is not None:
+        return failed("Killed", f"The function's process was ended by {end.killed_by.name}.")
+    return failed("ProcessEnded", end.error or f"It ended with exit code {end.exit_code}.")

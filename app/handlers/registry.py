@@ -1,0 +1,106 @@
+"""The handlers of one worker, and the check of a job's configuration when it is saved.
+
+`Handlers.execute` is total: whatever a job does becomes an `Outcome`. Only a cancellation passes
+through it, and only after nothing of the run is alive. Everything expensive (connections, user
+look-ups, imports) happens in `open`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Self
+
+from app.core.errors import InvalidInput, TickwheelError
+from app.core.vocabulary import JobKind
+from app.handlers.command_job import CommandHandler, read_command_config
+from app.handlers.execution import (
+    Execution,
+    Outcome,
+    Refused,
+    RunOutput,
+    failed,
+    rejected,
+)
+from app.handlers.http_config import read_http_config
+from app.handlers.http_job import HttpHandler, network_guard
+from app.handlers.network_guard import Resolve, system_resolve
+from app.handlers.options import HandlerOptions
+from app.handlers.python_calls import detail_of, type_name
+from app.handlers.python_job import PythonHandler, read_python_config
+from app.handlers.run_capture import Capture
+from app.handlers.task_modules import load_modules
+
+
+def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: HandlerOptions) -> None:
+    """Raise InvalidInput, with all that is wrong, unless a job may be saved with this."""
+    match kind:
+        case JobKind.HTTP:
+            read_http_config(config, network_guard(options))
+        case JobKind.COMMAND:
+            read_command_config(config, options)
+        case JobKind.PYTHON:
+            load_modules(options.task_modules)
+            read_python_config(config)
+
+
+class Handlers:
+    """Everything a worker needs to do what jobs ask."""
+
+    def __init__(self, options: HandlerOptions, http: HttpHandler) -> None:
+        self._http = http
+        self._command = CommandHandler(options)
+        self._python = PythonHandler(options)
+        self._capture = Capture()
+        # Waiting for a slot is not counted in a run's time-out.
+        self._processes = asyncio.Semaphore(options.process_slots)
+        self._threads = asyncio.Semaphore(options.thread_slots)
+
+    @classmethod
+    async def open(cls, options: HandlerOptions, *, resolve: Resolve = system_resolve) -> Self:
+        """Open the client and import the operator's functions.
+
+        Raises TaskModuleBroken or Refused when the operator's settings cannot be had.
+        """
+        load_modules(options.task_modules)
+        handlers = cls(options, await HttpHandler.open(options, resolve))
+        handlers._capture.begin()
+        return handlers
+
+    async def close(self) -> None:
+        """Give everything back. The engine has ended its runs before."""
+        self._capture.end()
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
+        """Make the attempt. Raises nothing but CancelledError."""
+        try:
+            return await self._perform(execution, output)
+        except Refused as error:
+            return rejected(error.type_name, str(error))
+        except InvalidInput as error:
+            return rejected("InvalidConfiguration", str(error))
+        except TickwheelError as error:
+            return rejected(type(error).__name__, error.message)
+        except Exception as error:
+            return failed(type_name(error), str(error), detail=detail_of(error))
+
+    async def _perform(self, execution: Execution, output: RunOutput) -> Outcome:
+        match execution.kind:
+            case JobKind.PYTHON:
+                return await self._call(execution, output)
+            case JobKind.HTTP:
+                return await self._http.execute(execution, output)
+        async with self._processes:
+            return await self._command.execute(execution, output)
+
+    async def _call(self, execution: Execution, output: RunOutput) -> Outcome:
+        config = self._python.config_of(execution)
+        if config.isolation == "inline":
+            return await self._python.execute(execution, config, output)
+        async with self._threads if config.isolation == "thread" else self._processes:
+            return await self._python.execute(execution, config, output)

@@ -1,0 +1,44 @@
+"""Find registered functions; never import what the API names.
+
+The operator lists modules (`TICKWHEEL_TASKS`); importing them registers their functions. A job's
+`function` is then only looked up.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+
+from app.handlers.execution import Refused
+from tickwheel.tasks import Task, registered_task, registered_tasks
+
+_BUILT_IN = "app.handlers.builtin"
+
+
+class TaskModuleBroken(Exception):
+    """A module in TICKWHEEL_TASKS cannot be imported: the operator's mistake, told at start."""
+
+
+def load_modules(names: Iterable[str]) -> None:
+    """Import the built-in functions and the operator's. Raises TaskModuleBroken."""
+    import_module(_BUILT_IN)
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:
+            raise TaskModuleBroken(f"TICKWHEEL_TASKS names {name}: {error!r}.") from error
+
+
+def find_task(name: str) -> Task:
+    """Return the function of that name. Raises Refused."""
+    task = registered_task(name)
+    if task is None:
+        raise Refused(f"No function is registered as {name}.", type_name="UnknownFunction")
+    return task
+
+
+def known_names_hint(name: str) -> str:
+    """Help somebody who got a name wrong."""
+    names = [task.name for task in registered_tasks()]
+    close = get_close_matches(name, names, n=1)
+    listed = f"Registered: {', '.join(names)}."
+    return f"Did you mean {close[0]}? {listed}" if close else listed
