@@ -248,9 +248,9 @@ def _stdin_bytes(stdin: str | None, parameters: Mapping[str, Any]) -> bytes | No
 def report_end(end: ProcessEnd, output: RunOutput) -> None:
     """Say in the log what only the guard has seen."""
     if end.left_behind:
-        output.write(f"{end.left_behind} processes were left behind and ended.", stream="log")
+        output.write(f"Processes left behind, and ended: {end.left_behind}", stream="log")
     if end.immortal:
-        output.write(f"{end.immortal} processes of another user could not be ended.", stream="log")
+        output.write(f"Processes of another user, not ended: {end.immortal}", stream="log")
     if end.status is not None:
         usage = f"CPU time {end.cpu_seconds:.2f} s, memory {end.memory_kb / 1024:.0f} MB"
         output.write(f"{_how_it_ended(end)}; {usage}", stream="log")

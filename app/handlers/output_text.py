@@ -95,6 +95,7 @@ class LineWriter:
             self._write(line)
 
     def _drop(self, chunk: bytes) -> None:
+        chunk, self._rest = self._rest + chunk, b""
         self._dropped += chunk.count(b"\n")
         self._tail = (self._tail + chunk)[-_TAIL_BYTES - 1 :]
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -81,8 +81,8 @@ def read_python_config(config: Mapping[str, Any]) -> PythonConfig:
     elif isolation == "inline" and task is not None and not task.is_async:
         fields.problem("Only an async function can run inline.", "isolation")
     fields.finish()
-    assert task is not None
-    return PythonConfig(task, _isolation(isolation) or task.isolation)
+    found = cast(Task, task)
+    return PythonConfig(found, _isolation(isolation) or found.isolation)
 
 
 def _isolation(text: str | None) -> Isolation | None:
@@ -290,7 +290,7 @@ class _TaskThread:
 
 
 def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
-    # Takes effect at the thread's next instruction of Python; a call that blocks in C returns first.
+    # Takes effect at the thread's next instruction; a call that blocks in C returns first.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident or 0), ctypes.py_object(kind)
     )
@@ -362,12 +362,10 @@ def _process_outcome(end: ProcessEnd, execution: Execution, last: dict[str, Any]
     match last:
         case {"kind": "result", "value": value}:
             return _success(value)
-        case {"kind": "failure", "refused": True}:
-            return rejected("InvalidParameters", str(last["message"]))
-        case {"kind": "failure"}:
-            return failed(
-                str(last["type"]), clean(str(last["message"])), detail=clean(str(last["detail"]))
-            )
+        case {"kind": "failure", "refused": True, "message": message}:
+            return rejected("InvalidParameters", clean(str(message)))
+        case {"kind": "failure", "type": type_, "message": message, "detail": detail}:
+            return failed(str(type_), clean(str(message)), detail=clean(str(detail)))
     if end.killed_by is not None:
         return failed("Killed", f"The function's process was ended by {end.killed_by.name}.")
     return failed("ProcessEnded", end.error or f"It ended with exit code {end.exit_code}.")

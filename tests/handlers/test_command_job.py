@@ -1,0 +1,454 @@
+# ruff: noqa: ASYNC220, ASYNC240 - these tests look at processes and files while nothing else waits
+"""A command gets what it should, says what it did, and leaves nothing behind."""
+
+import asyncio
+import getpass
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.core.errors import InvalidInput
+from app.core.vocabulary import FailureReason, JobKind, RunState
+from app.handlers.command_job import command_user
+from app.handlers.execution import KILL_NOW, Outcome, Refused
+from app.handlers.options import HandlerOptions
+from app.handlers.registry import validate_config
+from tests.handlers.conftest import (
+    DEADLINE_SECONDS,
+    RecordedOutput,
+    alive_with_mark,
+    execution_of,
+    gone,
+    is_alive,
+    opened,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+async def run(
+    script: str, output: RecordedOutput, *, config: dict[str, Any] | None = None, **changes: Any
+) -> Outcome:
+    options = changes.pop("options", {})
+    async with opened(allow_commands=True, **options) as handlers:
+        execution = execution_of(
+            JobKind.COMMAND, {"argv": ["sh", "-c", script], **(config or {})}, **changes
+        )
+        return await handlers.execute(execution, output)
+
+
+async def test_output_of_both_streams_arrives_line_by_line(output: RecordedOutput) -> None:
+    outcome = await run("echo one; echo two >&2; printf three", output)
+    assert outcome.state is RunState.SUCCEEDED
+    assert outcome.exit_code == 0
+    assert output.texts("stdout") == ["one", "three"]
+    assert output.texts("stderr") == ["two"]
+
+
+async def test_a_line_arrives_while_the_command_still_runs(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True) as handlers:
+        execution = execution_of(
+            JobKind.COMMAND, {"argv": ["sh", "-c", "echo ready; read word; echo $word"]}
+        )
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        await output.line("ready")
+        await attempt
+
+
+async def test_exit_codes_that_are_not_ok_fail_the_run(output: RecordedOutput) -> None:
+    outcome = await run("exit 7", output)
+    assert outcome.state is RunState.FAILED
+    assert outcome.exit_code == 7
+    assert outcome.error is not None
+    assert outcome.error.reason is FailureReason.ERROR
+
+
+async def test_exit_codes_that_the_job_calls_ok_succeed(output: RecordedOutput) -> None:
+    outcome = await run("exit 7", output, config={"okExitCodes": [0, 7]})
+    assert outcome.state is RunState.SUCCEEDED
+
+
+async def test_a_signal_is_named_in_the_failure(output: RecordedOutput) -> None:
+    outcome = await run("kill -SEGV $$", output)
+    assert outcome.exit_code == 128 + signal.SIGSEGV
+    assert outcome.error is not None
+    assert "SIGSEGV" in outcome.error.message
+
+
+async def test_a_program_that_does_not_exist_is_a_failure(output: RecordedOutput) -> None:
+    outcome = await run("", output, config={"argv": ["/no/such/program"]})
+    assert outcome.state is RunState.FAILED
+    assert outcome.error is not None
+    assert "No such file" in outcome.error.message
+
+
+async def test_environment_is_an_allow_list_with_context_and_parameters(
+    output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    execution = {"parameters": {"region": "eu west", "days": 3, "odd-name": [1]}}
+    await run("env", output, config={"env": {"MODE": "full"}}, **execution)
+    environment = dict(line.split("=", 1) for line in output.texts("stdout"))
+    assert "DATABASE_PASSWORD" not in environment
+    assert environment["MODE"] == "full"
+    assert environment["TICKWHEEL_PARAM_REGION"] == "eu west"
+    assert environment["TICKWHEEL_PARAM_DAYS"] == "3"
+    assert environment["TICKWHEEL_PARAM_ODD_NAME"] == "[1]"
+    assert environment["TICKWHEEL_ATTEMPT"] == "1"
+    assert environment["TICKWHEEL_SCHEDULED_FOR"] == "2026-03-29T01:30:00+00:00"
+    assert "TICKWHEEL_CHANNEL" not in environment
+
+
+async def test_parameters_are_never_part_of_a_shell_text(output: RecordedOutput) -> None:
+    await run('echo "$TICKWHEEL_PARAM_X"', output, parameters={"x": "$(echo spliced)"})
+    assert output.texts("stdout") == ["$(echo spliced)"]
+
+
+async def test_stdin_carries_the_parameters_when_asked(output: RecordedOutput) -> None:
+    await run("cat", output, config={"stdin": "parameters"}, parameters={"a": [1, "é"]})
+    assert output.texts("stdout") == ['{"a":[1,"é"]}']
+
+
+async def test_stdin_carries_a_text(output: RecordedOutput) -> None:
+    await run("cat", output, config={"stdin": "hello"})
+    assert output.texts("stdout") == ["hello"]
+
+
+async def test_stdin_that_nobody_reads_is_no_failure(output: RecordedOutput) -> None:
+    outcome = await run("exit 0", output, config={"stdin": "x" * 500_000})
+    assert outcome.state is RunState.SUCCEEDED
+
+
+async def test_without_stdin_a_reader_sees_its_end(output: RecordedOutput) -> None:
+    outcome = await run("cat; echo done", output)
+    assert outcome.state is RunState.SUCCEEDED
+    assert output.texts("stdout") == ["done"]
+
+
+async def test_directory_is_fresh_writable_and_removed(output: RecordedOutput) -> None:
+    await run("pwd; ls -A | wc -l; mkdir -p a/b; touch a/b/c; echo $HOME", output)
+    directory, entries, home = output.texts("stdout")
+    assert entries.strip() == "0"
+    assert home == directory
+    assert not Path(directory).exists()
+
+
+async def test_given_directory_is_used_and_kept(output: RecordedOutput, tmp_path: Path) -> None:
+    for part in (tmp_path, *tmp_path.parents[:2]):
+        part.chmod(0o755)
+    await run("pwd", output, config={"cwd": str(tmp_path)})
+    assert output.texts("stdout") == [str(tmp_path)]
+    assert tmp_path.exists()
+
+
+async def test_what_a_command_leaves_behind_is_ended(output: RecordedOutput) -> None:
+    await run("(setsid sleep 1000 >/dev/null 2>&1 & echo $!)", output)
+    assert await output.line("left behind")
+    assert not is_alive(int(output.texts("stdout")[0]))
+
+
+# Each writes the pid of a process that tries to get away.
+ESCAPES = {
+    "child": "sleep 1000 & echo pid $!; wait",
+    "setsid": "setsid sh -c 'echo pid $$; exec sleep 1000' & wait",
+    "double fork": "(setsid sh -c 'sh -c \"echo pid \\$\\$; exec sleep 1000\" &' &) ; sleep 1000",
+    "deaf to TERM": "trap '' TERM; (trap '' TERM; echo pid $$; while :; do sleep 0.1; done)",
+    "nohup": "nohup sh -c 'echo pid $$; sleep 1000' 2>/dev/null & wait",
+    "stopped": "sh -c 'echo pid $$; kill -STOP $$' & wait",
+}
+
+
+@pytest.mark.parametrize("script", ESCAPES.values(), ids=ESCAPES)
+async def test_nothing_survives_a_cancel(script: str, output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=0.2) as handlers:
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        pid = int((await output.line(r"pid (\d+)"))[1])
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        # At once, without waiting: the cancellation is the confirmation.
+        assert not is_alive(pid)
+        assert alive_with_mark(execution.run_id) == []
+
+
+@pytest.mark.parametrize("script", ESCAPES.values(), ids=ESCAPES)
+async def test_nothing_survives_a_time_out(script: str, output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=0.2) as handlers:
+        execution = execution_of(
+            JobKind.COMMAND, {"argv": ["sh", "-c", script]}, timeout_seconds=1.0
+        )
+        outcome = await handlers.execute(execution, output)
+        assert outcome.state is RunState.TIMED_OUT
+        assert not is_alive(int((await output.line(r"pid (\d+)"))[1]))
+        assert alive_with_mark(execution.run_id) == []
+
+
+async def test_cancel_before_the_command_has_started_leaves_nothing(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=0.2) as handlers:
+        for steps in range(12):
+            execution = execution_of(JobKind.COMMAND, {"argv": ["sleep", "1000"]})
+            attempt = asyncio.create_task(handlers.execute(execution, output))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            attempt.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await attempt
+            assert alive_with_mark(execution.run_id) == []
+
+
+async def test_term_comes_first_so_that_a_command_can_clean_up(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
+        script = "trap 'echo cleaned; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        await output.line("ready")
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert "cleaned" in output.texts("stdout")
+
+
+@pytest.mark.parametrize("orders", [[KILL_NOW], [None, None]], ids=["kill now", "cancelled twice"])
+async def test_an_urgent_cancel_does_not_wait_for_the_grace(
+    orders: list[str | None], output: RecordedOutput
+) -> None:
+    async with opened(allow_commands=True, grace_seconds=10_000) as handlers:
+        script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        await output.line("ready")
+        for order in orders:
+            attempt.cancel(order)
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(attempt, DEADLINE_SECONDS)
+        assert alive_with_mark(execution.run_id) == []
+
+
+async def test_a_fork_storm_is_ended(output: RecordedOutput) -> None:
+    # Bounded by the number of processes it keeps, endless in forks.
+    storm = "while :; do (sleep 0.01 & ); (setsid sleep 0.01 &); done"
+    async with opened(allow_commands=True, grace_seconds=0.1) as handlers:
+        execution = execution_of(
+            JobKind.COMMAND, {"argv": ["sh", "-c", f"echo on; {storm}"]}, timeout_seconds=1.0
+        )
+        outcome = await handlers.execute(execution, output)
+        assert outcome.state is RunState.TIMED_OUT
+        assert alive_with_mark(execution.run_id) == []
+
+
+WORKER = """
+import asyncio, sys
+from tests.handlers.conftest import RecordedOutput, execution_of, opened
+from app.core.vocabulary import JobKind
+
+class Spoken(RecordedOutput):
+    def write(self, text, *, stream="stdout", level=None):
+        print(text, flush=True)
+
+async def main():
+    async with opened(allow_commands=True) as handlers:
+        script = ("echo pid $$; (setsid sh -c 'echo pid $$; exec sleep 1000' &); "
+                  "trap '' TERM HUP; sleep 1000 & echo pid $!; wait")
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        await handlers.execute(execution, Spoken())
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_worker_takes_every_process_of_its_runs_along() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert worker.stdout is not None
+        pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
+        directory = psutil.Process(pids[0]).cwd()
+        guards = [child.pid for child in psutil.Process(worker.pid).children()]
+        assert all(is_alive(pid) for pid in pids)
+    finally:
+        worker.kill()
+        worker.wait()
+        worker.stdout and worker.stdout.close()
+    await gone(*pids, *guards)
+    assert not Path(directory).exists()
+
+
+async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True) as handlers:
+        script = "(setsid sh -c 'echo pid $$; exec sleep 1000' &); sleep 1000"
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        pid = int((await output.line(r"pid (\d+)"))[1])
+        for child in psutil.Process().children():
+            if "command_guard.py" in " ".join(child.cmdline()):
+                child.kill()
+        outcome = await asyncio.wait_for(attempt, DEADLINE_SECONDS)
+        assert outcome.state is RunState.FAILED
+        assert not is_alive(pid)
+        assert alive_with_mark(execution.run_id) == []
+
+
+async def test_a_guard_ignores_the_terms_meant_for_its_service_group(
+    output: RecordedOutput,
+) -> None:
+    async with opened(allow_commands=True, grace_seconds=0.1) as handlers:
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", "echo on; sleep 1000"]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        await output.line("on")
+        guards = [c for c in psutil.Process().children() if "command_guard.py" in str(c.cmdline())]
+        for guard in guards:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                guard.send_signal(number)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert alive_with_mark(execution.run_id) == []
+
+
+async def test_limits_reach_the_command(output: RecordedOutput) -> None:
+    limits = {"files": 64, "fileSizeMb": 2, "memoryMb": 512, "cpuSeconds": 9, "processes": 4000}
+    await run("ulimit -n; ulimit -c; ulimit -v; ulimit -t", output, config={"limits": limits})
+    assert output.texts("stdout") == ["64", "0", str(512 * 1024), "9"]
+
+
+async def test_a_file_larger_than_allowed_ends_its_writer(output: RecordedOutput) -> None:
+    outcome = await run(
+        "exec head -c 3000000 /dev/zero >big", output, config={"limits": {"fileSizeMb": 1}}
+    )
+    assert outcome.state is RunState.FAILED
+    assert outcome.exit_code == 128 + signal.SIGXFSZ
+
+
+async def test_cpu_time_is_limited_and_the_reason_is_told(output: RecordedOutput) -> None:
+    outcome = await run("while :; do :; done", output, config={"limits": {"cpuSeconds": 1}})
+    assert outcome.error is not None
+    assert "CPU time" in outcome.error.message
+
+
+async def test_every_command_has_a_cpu_limit_and_no_core(output: RecordedOutput) -> None:
+    await run("ulimit -t; ulimit -c", output, timeout_seconds=10.0)
+    assert output.texts("stdout") == [str(10 * (os.cpu_count() or 1)), "0"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_a_root_worker_runs_commands_as_nobody(output: RecordedOutput) -> None:
+    await run("id -un; grep NoNewPrivs /proc/self/status; touch mine && echo wrote", output)
+    assert output.texts("stdout") == ["nobody", "NoNewPrivs:\t1", "wrote"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_the_operator_can_choose_the_user(output: RecordedOutput) -> None:
+    await run("id -un", output, options={"command_user": "daemon"})
+    await run("id -un", output, options={"command_user": "root"})
+    assert output.texts("stdout") == ["daemon", "root"]
+
+
+def test_a_user_that_does_not_exist_is_refused_instead_of_running_as_root() -> None:
+    with pytest.raises(Refused):
+        command_user("no-such-user")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can become anybody")
+def test_an_ordinary_worker_cannot_promise_another_user() -> None:
+    assert command_user(getpass.getuser()) is None
+    with pytest.raises(Refused):
+        command_user("root")
+
+
+async def test_signals_are_as_every_program_expects_them(output: RecordedOutput) -> None:
+    await run("grep -E 'Sig(Ign|Blk)' /proc/self/status", output)
+    assert [line.split()[1] for line in output.texts("stdout")] == ["0" * 16, "0" * 16]
+
+
+async def test_only_the_three_streams_are_open(output: RecordedOutput) -> None:
+    await run("ls /proc/self/fd", output)
+    assert output.texts("stdout") == ["0", "1", "2", "3"]  # 3 is the listing itself.
+
+
+async def test_a_flood_is_cut_and_counted_but_its_end_is_kept(output: RecordedOutput) -> None:
+    script = "seq 1 100000; echo the reason >&1"
+    await run(script, output, options={"output_limit_bytes": 10_000})
+    lines = output.texts("stdout")
+    assert lines[0] == "1"
+    assert lines[-1] == "the reason"
+    dropped = next(int(line.split()[1]) for line in lines if "dropped" in line)
+    assert dropped + len(lines) - 1 == 100_001
+
+
+async def test_bytes_that_cannot_be_stored_are_replaced(output: RecordedOutput) -> None:
+    await run(r"printf 'a\000b\377c\n'", output)
+    assert output.texts("stdout") == ["a�b�c"]
+
+
+async def test_slots_bound_the_number_of_processes(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, process_slots=1, grace_seconds=0.1) as handlers:
+        first = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", "echo first; sleep 1000"]})
+        second = execution_of(JobKind.COMMAND, {"argv": ["echo", "second"]}, timeout_seconds=1)
+        one = asyncio.create_task(handlers.execute(first, output))
+        await output.line("first")
+        two = asyncio.create_task(handlers.execute(second, output))
+        await asyncio.sleep(0)
+        assert "second" not in output.texts("stdout")
+        one.cancel()
+        await asyncio.wait([one])
+        assert (await two).state is RunState.SUCCEEDED
+
+
+async def test_a_job_saved_while_commands_were_allowed_is_refused_later(
+    output: RecordedOutput,
+) -> None:
+    async with opened() as handlers:
+        outcome = await handlers.execute(
+            execution_of(JobKind.COMMAND, {"argv": ["echo", "no"]}), output
+        )
+    assert outcome.error is not None
+    assert outcome.error.reason is FailureReason.REJECTED
+    assert output.lines == []
+
+
+BAD_CONFIGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "no program": ({}, ("config", "argv")),
+    "not a list": ({"argv": "rm -rf"}, ("config", "argv")),
+    "not a text": ({"argv": ["x", 1]}, ("config", "argv", "1")),
+    "nul": ({"argv": ["x", "a\0b"]}, ("config", "argv", "1")),
+    "shell": ({"shell": "echo"}, ("config", "shell")),
+    "user": ({"argv": ["x"], "user": "root"}, ("config", "user")),
+    "unknown limit": ({"argv": ["x"], "limits": {"cores": 1}}, ("config", "limits", "cores")),
+    "limit of zero": ({"argv": ["x"], "limits": {"files": 0}}, ("config", "limits", "files")),
+    "our variable": (
+        {"argv": ["x"], "env": {"TICKWHEEL_RUN_ID": "1"}},
+        ("config", "env", "TICKWHEEL_RUN_ID"),
+    ),
+    "odd variable": ({"argv": ["x"], "env": {"A=B": "1"}}, ("config", "env", "A=B")),
+    "relative": ({"argv": ["x"], "cwd": "../.."}, ("config", "cwd")),
+    "exit code": ({"argv": ["x"], "okExitCodes": [256]}, ("config", "okExitCodes", "0")),
+}
+
+
+@pytest.mark.parametrize(("config", "path"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
+def test_a_wrong_configuration_is_refused_where_it_is_wrong(
+    config: dict[str, Any], path: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validate_config(JobKind.COMMAND, config, options=HandlerOptions(allow_commands=True))
+    assert path in [error.path for error in caught.value.errors]
+
+
+def test_commands_are_off_unless_allowed() -> None:
+    with pytest.raises(InvalidInput, match="does not allow commands"):
+        validate_config(JobKind.COMMAND, {"argv": ["true"]}, options=HandlerOptions())
+
+
+async def test_shell_is_a_right_of_its_own(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, allow_shell=True) as handlers:
+        await handlers.execute(execution_of(JobKind.COMMAND, {"shell": "echo a && echo b"}), output)
+    assert output.texts("stdout") == ["a", "b"]
