@@ -1,0 +1,1 @@
+"""The specification, executed. Folders mirror `app/`; `tests/core` touches nothing outside."""

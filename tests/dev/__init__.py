@@ -1,0 +1,1 @@
+"""The embedded services and the supervisor, as real processes."""
