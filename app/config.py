@@ -1,0 +1,392 @@
+"""The settings of a process, read once from the environment by an entry point.
+
+Every setting is an environment variable with the prefix `TICKWHEEL_`. What is wrong is reported
+all at once, each with its name, the value given (never a secret's) and what is allowed; a name
+that we do not know is wrong, too. Nothing below the entry points reads settings or environment.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from app.core.durations import format_duration, parse_duration
+from app.core.errors import Invalid, InvalidInput
+
+PREFIX = "TICKWHEEL_"
+# Set in the environment of every run, beside other names that are no settings either.
+_MARK_OF_A_RUN = "TICKWHEEL_RUN_ID"
+_YES = ("true", "yes", "on", "1")
+_NO = ("false", "no", "off", "0")
+
+
+def _flag(value: object) -> object:
+    text = str(value).lower()
+    if text in (*_YES, *_NO):
+        return text in _YES
+    raise ValueError("neither true nor false")
+
+
+def _names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.isascii() and value.isdigit():
+        value = f"PT{value}S"
+    try:
+        return parse_duration(value)
+    except Invalid as error:
+        raise ValueError(error.message) from error
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(network)) for network in value)
+
+
+def _modules(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"{name} is not the name of a Python module")
+    return value
+
+
+def _timezone(value: str) -> str:
+    if value not in known_timezones():
+        raise ValueError("not a known time zone")
+    return value
+
+
+def _url_of(*schemes: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"the URL must begin with {' or '.join(schemes)}")
+        return value
+
+    return check
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+_LONGEST_TIMEOUT = timedelta(days=30)
+
+
+def _setting(
+    default: object, meaning: str, *, allowed: str, secret: bool = False, **limits: Any
+) -> Any:
+    return Field(
+        default,
+        description=meaning,
+        repr=not secret,
+        json_schema_extra={"allowed": allowed, "secret": secret},
+        **limits,
+    )
+
+
+class Settings(BaseModel):
+    """All settings of all processes; each reads those it needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    # Where things are.
+    database_url: Annotated[str, AfterValidator(_url_of("postgresql", "postgres"))] = _setting(
+        "",
+        "PostgreSQL 15 or later. `tickwheel dev` starts its own when this is not set.",
+        allowed="`postgresql://user:password@host:5432/database`, or `?host=/directory` for a "
+        "unix socket",
+        secret=True,
+    )
+    database_pool_size: int = _setting(
+        10, "Connections to PostgreSQL that one process keeps.", allowed="1 to 200", ge=1, le=200
+    )
+    redis_url: Annotated[str, AfterValidator(_url_of("redis", "rediss", "unix"))] = _setting(
+        "",
+        "Redis 6.2 or later, or Valkey. `tickwheel dev` starts its own when this is not set.",
+        allowed="`redis://user:password@host:6379/0`, `rediss://…` for TLS, or "
+        "`unix:///path/to/redis.sock?db=0`",
+        secret=True,
+    )
+    redis_prefix: str = _setting(
+        "tickwheel",
+        "What every key and channel in Redis begins with; instances that share a Redis differ.",
+        allowed="1 to 40 letters, digits, `-` or `_`",
+        pattern=r"^[A-Za-z0-9_-]{1,40}$",
+    )
+    data_dir: Path = _setting(
+        Path(".tickwheel"),
+        "Where `tickwheel dev` keeps its databases, logs and admin token.",
+        allowed="a directory; it is made if need be",
+    )
+
+    # The API process.
+    host: str = _setting(
+        "127.0.0.1",
+        "Address the API listens on. Anything but a loopback address needs an admin token.",
+        allowed="a host name or an IP address",
+        min_length=1,
+    )
+    port: int = _setting(
+        8080, "Port the API listens on.", allowed="a port, 1 to 65535", ge=1, le=65535
+    )
+    admin_token: str = _setting(
+        "",
+        "Bearer token of the instance's administrator. `tickwheel dev` makes one when this is "
+        "not set and keeps it in the data directory.",
+        allowed="at least 32 characters, none of them blank (`openssl rand -hex 32` makes one)",
+        secret=True,
+        pattern=r"^\S{32,512}$",
+    )
+    graphiql: Flag = _setting(
+        False,
+        "Whether the API serves the GraphiQL explorer. `tickwheel dev` turns it on.",
+        allowed="`true` or `false`",
+    )
+    event_retention_hours: int = _setting(
+        24,
+        "Hours for which a subscriber may resume where it stopped.",
+        allowed="hours, 1 to 720",
+        ge=1,
+        le=720,
+    )
+
+    # The worker process.
+    worker_host: str = _setting(
+        "127.0.0.1",
+        "Address on which a worker answers health checks and metrics.",
+        allowed="a host name or an IP address",
+        min_length=1,
+    )
+    worker_port: int = _setting(
+        8081,
+        "Port on which a worker answers health checks and metrics; 0: it does not.",
+        allowed="a port, 0 to 65535",
+        ge=0,
+        le=65535,
+    )
+    worker_slots: int = _setting(
+        200,
+        "Runs that one worker executes at the same time.",
+        allowed="1 to 10000",
+        ge=1,
+        le=10_000,
+    )
+    lease_seconds: float = _setting(
+        15.0,
+        "Seconds after which the runs of a worker that is not heard of are taken up again.",
+        allowed="seconds, 2 to 600",
+        ge=2,
+        le=600,
+    )
+    heartbeat_seconds: float = _setting(
+        5.0,
+        "Seconds between two renewals of a worker's leases.",
+        allowed="seconds, from 0.2 to less than half of `TICKWHEEL_LEASE_SECONDS`",
+        ge=0.2,
+        le=300,
+    )
+    sweep_seconds: float = _setting(
+        3.0,
+        "Seconds between two searches for runs that were lost or never announced.",
+        allowed="seconds, from 0.2 to `TICKWHEEL_LEASE_SECONDS`",
+        ge=0.2,
+        le=600,
+    )
+    look_ahead_seconds: float = _setting(
+        2.0,
+        "Seconds before its instant at which a run is prepared; it never starts early.",
+        allowed="seconds, 0 to 10",
+        ge=0,
+        le=10,
+    )
+
+    # What jobs may do here.
+    allow_commands: Flag = _setting(
+        False, "Whether jobs may run programs on the worker.", allowed="`true` or `false`"
+    )
+    allow_shell: Flag = _setting(
+        False,
+        "Whether commands may be shell lines. Needs `TICKWHEEL_ALLOW_COMMANDS`.",
+        allowed="`true` or `false`",
+    )
+    command_user: str | None = _setting(
+        None,
+        "Whom commands run as when the worker is root; not set: `nobody`.",
+        allowed="the name of an account of this machine",
+        min_length=1,
+    )
+    http_allow_networks: Annotated[Names, AfterValidator(_networks)] = _setting(
+        (),
+        "Networks that HTTP jobs may reach although they are not public.",
+        allowed="networks in CIDR form, separated by commas: `10.1.0.0/16,127.0.0.1/32`",
+    )
+    tasks: Annotated[Names, AfterValidator(_modules)] = _setting(
+        (),
+        "Python modules whose `@task` functions jobs may run.",
+        allowed="module names, separated by commas: `billing.tasks,reports`",
+    )
+
+    # What a job or schedule gets where neither it nor its project says otherwise.
+    catch_up_window: Duration = _setting(
+        timedelta(minutes=15),
+        "How late a missed occurrence may still run.",
+        allowed="an ISO 8601 duration (`PT15M`, `P1D`) or whole seconds",
+    )
+    default_timezone: Annotated[str, AfterValidator(_timezone)] = _setting(
+        "UTC",
+        "Time zone of schedules that name none.",
+        allowed="a name of the IANA database, such as `Europe/Berlin`",
+    )
+    default_timeout: Duration = _setting(
+        timedelta(hours=1),
+        "How long one attempt may take.",
+        allowed="an ISO 8601 duration or whole seconds, 1 second to 30 days",
+        ge=timedelta(seconds=1),
+        le=_LONGEST_TIMEOUT,
+    )
+    default_max_attempts: int = _setting(
+        1, "How often a run is tried, the first time included.", allowed="1 to 100", ge=1, le=100
+    )
+
+    # Logs.
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "INFO", "The least severe level that is logged.", allowed="`DEBUG INFO WARNING ERROR`"
+    )
+    log_format: Literal["auto", "json", "console"] = _setting(
+        "auto",
+        "How log lines look; `auto` is `console` on a terminal and `json` elsewhere.",
+        allowed="`auto json console`",
+    )
+
+
+def load_settings(environ: Mapping[str, str], *, required: tuple[str, ...] = ()) -> Settings:
+    """Return the settings in `environ`, or raise `InvalidInput` with everything that is wrong.
+
+    A variable that is empty counts as not set. `required` names fields this process needs.
+    """
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value}
+    values = {
+        field: given[variable_of(field)]
+        for field in Settings.model_fields
+        if variable_of(field) in given
+    }
+    problems = [*_unknown(given), *_missing(values, required)]
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        wrong = [str(detail["loc"][0]) for detail in error.errors()]
+        raise InvalidInput([*problems, *(_wrong(name, values[name]) for name in wrong)]) from None
+    problems += _contradictions(settings)
+    if problems:
+        raise InvalidInput(problems)
+    return settings
+
+
+def variable_of(field: str) -> str:
+    """Return the name of a setting's environment variable."""
+    return PREFIX + field.upper()
+
+
+def settings_table() -> str:
+    """Return the documentation of every setting as a Markdown table."""
+    lines = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = _shown(field.default)
+        lines.append(
+            f"| `{variable_of(name)}` | {default} | {_extra(field)['allowed']} "
+            f"| {field.description} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+@lru_cache(maxsize=1)
+def known_timezones() -> frozenset[str]:
+    """Return the zones of the pinned tzdata package, which alone decides what exists."""
+    return frozenset((files("tzdata") / "zones").read_text(encoding="utf-8").split())
+
+
+def _unknown(given: Mapping[str, str]) -> Iterator[Invalid]:
+    if _MARK_OF_A_RUN in given:
+        return
+    known = [variable_of(field) for field in Settings.model_fields]
+    for name in sorted(given.keys() - set(known)):
+        close = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "`tickwheel settings` lists them all."
+        yield Invalid(f"{name} is not a setting. {hint}", path=[name], hint=hint)
+
+
+def _missing(values: Mapping[str, str], required: tuple[str, ...]) -> Iterator[Invalid]:
+    for field in required:
+        if field not in values:
+            yield Invalid(
+                f"{variable_of(field)} is not set. Allowed: {_allowed(field)}.",
+                path=[variable_of(field)],
+            )
+
+
+def _wrong(field: str, value: str) -> Invalid:
+    secret = _extra(Settings.model_fields[field])["secret"]
+    shown = "has a wrong value (not shown)" if secret else f"is {value[:200]!r}"
+    return Invalid(
+        f"{variable_of(field)} {shown}. Allowed: {_allowed(field)}.{_suggestion(field, value)}",
+        path=[variable_of(field)],
+    )
+
+
+def _suggestion(field: str, value: str) -> str:
+    if field != "default_timezone":
+        return ""
+    spelled = {name.lower(): name for name in known_timezones()}
+    close = get_close_matches(value.lower().replace(" ", "_"), spelled, n=1)
+    return f" Did you mean {spelled[close[0]]}?" if close else ""
+
+
+def _contradictions(settings: Settings) -> Iterator[Invalid]:
+    """Yield what each setting allows and another forbids."""
+    if settings.heartbeat_seconds >= settings.lease_seconds / 2:
+        yield _wrong("heartbeat_seconds", f"{settings.heartbeat_seconds:g}")
+    if settings.sweep_seconds > settings.lease_seconds:
+        yield _wrong("sweep_seconds", f"{settings.sweep_seconds:g}")
+    if settings.allow_shell and not settings.allow_commands:
+        yield _wrong("allow_shell", "true")
+    if settings.worker_port == settings.port and settings.worker_host == settings.host:
+        yield Invalid(
+            f"TICKWHEEL_WORKER_PORT is {settings.worker_port}, as is TICKWHEEL_PORT. "
+            "Allowed: two different ports, or 0 for the worker's.",
+            path=["TICKWHEEL_WORKER_PORT"],
+        )
+
+
+def _allowed(field: str) -> str:
+    return str(_extra(Settings.model_fields[field])["allowed"]).replace("`", "")
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    assert isinstance(field.json_schema_extra, dict)  # noqa: S101 - `_setting` made it
+    return field.json_schema_extra
+
+
+def _shown(default: object) -> str:
+    match default:
+        case None | "" | ():
+            return "not set"
+        case bool():
+            return f"`{str(default).lower()}`"
+        case timedelta():
+            return f"`{format_duration(default)}`"
+        case float():
+            return f"`{default:g}`"
+        case _:
+            return f"`{default}`"
