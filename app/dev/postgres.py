@@ -179,7 +179,10 @@ class EmbeddedPostgres:
                 environment=_environment(),
                 output=log,
             )
-            code = await initdb.exited()
+            try:
+                code = await initdb.exited()
+            finally:
+                await initdb.stop()
         if code != 0:
             raise self._failure(f"initdb ended with {code}")
         self._unfinished.rename(self._data)

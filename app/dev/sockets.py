@@ -5,7 +5,9 @@ goes to a private directory under /tmp, and a symbolic link beside the data reme
 that the next start removes what a crash left there.
 """
 
+import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -23,23 +25,44 @@ class SocketDirectory:
 
     def make(self, account: Account | None) -> Path:
         """Return an empty directory with mode 700 that belongs to `account` (or to us)."""
-        self.remove()
-        socket = self._place / self._socket_name
-        if len(bytes(socket)) <= _LONGEST_PATH_BYTES:
-            path = self._place
-            path.mkdir(mode=0o700)
-        else:
-            path = Path(tempfile.mkdtemp(prefix="tickwheel-", dir="/tmp"))
-            self._place.symlink_to(path)
+        path = self._earlier(account) or self._new()
         if account:
             open_way(account, path)
             account.take(path)
         return path
 
+    def _new(self) -> Path:
+        self.remove()
+        if len(bytes(self._place / self._socket_name)) <= _LONGEST_PATH_BYTES:
+            self._place.mkdir(mode=0o700)
+            return self._place
+        path = Path(tempfile.mkdtemp(prefix="tickwheel-", dir="/tmp"))
+        self._place.symlink_to(path)
+        return path
+
+    def _earlier(self, account: Account | None) -> Path | None:
+        """Return the directory of an earlier start, emptied: its users keep their URL.
+
+        Somebody else may have taken the name under /tmp since then, so it must still be ours.
+        """
+        path = self._place.readlink() if self._place.is_symlink() else self._place
+        owner = account.uid if account else os.geteuid()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner or status.st_mode & 0o077:
+            return None
+        for entry in path.iterdir():
+            entry.unlink()
+        return path
+
     def remove(self) -> None:
         """Remove the directory of this start or of an earlier one."""
         if self._place.is_symlink():
-            shutil.rmtree(self._place.readlink(), ignore_errors=True)
+            path = self._place.readlink()
             self._place.unlink()
+            if not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
         else:
             shutil.rmtree(self._place, ignore_errors=True)

@@ -1,0 +1,5 @@
+"""`python -m app` is `tickwheel`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""The `tickwheel` command: starts any process, and says what is wrong when it cannot.
+
+Entry points live here, so this is where settings are read and failures become exit codes: 2 for
+settings that are wrong, 1 for anything else. Each command imports what it needs when it runs, so
+that `--help` answers at once.
+"""
+
+import asyncio
+import os
+import sys
+import zoneinfo
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app import __version__
+from app.core.errors import Forbidden, InvalidInput, TickwheelError
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+_EXIT_FAILED = 1
+_EXIT_SETTINGS = 2
+_LARGEST_MESSAGE_BYTES = 128 * 1024
+# Less than what a supervisor waits: open subscriptions are closed, not waited for.
+_SHUTDOWN_SECONDS = 5
+
+cli = typer.Typer(
+    name="tickwheel",
+    help="A self-hosted job scheduler that you talk to in GraphQL.\n\n"
+    "To try it: `tickwheel dev`. To run it: `tickwheel migrate`, then any number of "
+    "`tickwheel api` and `tickwheel worker`, on any number of machines.\n\n"
+    "Settings are environment variables; `tickwheel settings` lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@cli.command()
+def dev() -> None:
+    """Start everything here: PostgreSQL, Redis, API and worker. For development only.
+
+    What is started keeps its data in TICKWHEEL_DATA_DIR (.tickwheel). Set TICKWHEEL_DATABASE_URL
+    or TICKWHEEL_REDIS_URL to use a server of your own instead.
+    """
+    from app.config import load_settings
+    from app.dev.development import develop
+    from app.logs import configure_logs
+
+    settings = load_settings(os.environ)
+    configure_logs(settings, process="dev")
+    asyncio.run(develop(settings, os.environ))
+
+
+@cli.command()
+def api() -> None:
+    """Serve GraphQL over HTTP and WebSocket. Stateless: run as many as you like.
+
+    Needs TICKWHEEL_DATABASE_URL and TICKWHEEL_REDIS_URL. Refuses an address that others can reach
+    (TICKWHEEL_HOST) unless TICKWHEEL_ADMIN_TOKEN is set.
+    """
+    from app.config import load_settings
+    from app.logs import configure_logs
+
+    settings = load_settings(os.environ, required=("database_url", "redis_url"))
+    configure_logs(settings, process="api")
+    _serve(settings)
+
+
+@cli.command()
+def worker() -> None:
+    """Fire schedules and execute runs. No leader: run as many as you like.
+
+    Needs TICKWHEEL_DATABASE_URL and TICKWHEEL_REDIS_URL. SIGTERM stops claiming, lets running
+    work finish and gives the rest back.
+    """
+    from app.config import load_settings
+    from app.logs import configure_logs
+    from app.worker.main import run_worker
+
+    settings = load_settings(os.environ, required=("database_url", "redis_url"))
+    configure_logs(settings, process="worker")
+    asyncio.run(run_worker(settings))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the tables to this version, and do nothing when they are. Safe to repeat."""
+    from app.config import load_settings
+    from app.store.migrate import upgrade
+
+    settings = load_settings(os.environ, required=("database_url",))
+    applied = asyncio.run(upgrade(settings.database_url))
+    typer.echo(f"Applied: {', '.join(applied)}." if applied else "The tables are up to date.")
+
+
+@cli.command()
+def tick(
+    once: Annotated[bool, typer.Option("--once", help="Fire what is due now, then end.")] = False,
+) -> None:
+    """Fire schedules from an operating-system cron or a Kubernetes CronJob: tick --once.
+
+    Only turns due occurrences into runs; a worker executes them.
+    """
+    from app.config import load_settings
+    from app.logs import configure_logs
+    from app.worker.main import tick_once
+
+    if not once:
+        raise typer.BadParameter("A worker ticks by itself; for a single tick say --once.")
+    settings = load_settings(os.environ, required=("database_url", "redis_url"))
+    configure_logs(settings, process="tick")
+    asyncio.run(tick_once(settings))
+
+
+@cli.command()
+def settings() -> None:
+    """Print every setting with its default, what is allowed and what it means (Markdown)."""
+    from app.config import settings_table
+
+    typer.echo(settings_table(), nl=False)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from app.schema.schema import print_schema
+
+    typer.echo(print_schema(), nl=False)
+
+
+def _serve(settings: "Settings") -> None:
+    import uvicorn
+
+    from app.asgi import build_application
+    from app.listening import is_loopback, open_listener
+
+    if not is_loopback(settings.host) and not settings.admin_token:
+        raise Forbidden(
+            f"TICKWHEEL_HOST is {settings.host!r}, which others can reach, and no "
+            "TICKWHEEL_ADMIN_TOKEN is set. Set one (`openssl rand -hex 32` makes it), or listen "
+            "on 127.0.0.1."
+        )
+    listener = open_listener(settings.host, settings.port, setting="TICKWHEEL_PORT")
+    config = uvicorn.Config(
+        build_application(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_max_size=_LARGEST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tickwheel {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Hold what comes before the command."""
+
+
+def main() -> None:
+    """Run the command line. A failure we understand is one message, not a traceback."""
+    # Zones come from the pinned tzdata package, never from the machine's own files.
+    zoneinfo.reset_tzpath(())
+    try:
+        cli()
+    except InvalidInput as error:
+        for problem in error.errors:
+            typer.echo(problem.message, err=True)
+        sys.exit(_EXIT_SETTINGS)
+    except TickwheelError as error:
+        typer.echo(error.message, err=True)
+        sys.exit(_EXIT_FAILED)

@@ -1,0 +1,60 @@
+"""The data directory of `tickwheel dev`: one instance at a time, and its admin token.
+
+The lock is the kernel's (flock), so it is gone the moment its holder is, however that ended; what
+the file says is only for the message to the second instance.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.core.errors import StateConflict
+
+_TOKEN_BYTES = 32
+
+
+@contextmanager
+def claimed(directory: Path, *, url: str) -> Iterator[None]:
+    """Hold `directory` for this process, or say who holds it. `url` is where we will answer."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(directory, os.pread(descriptor, 1000, 0)) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def admin_token(directory: Path) -> str:
+    """Return the token kept in `directory`, made on first use; only its owner can read it."""
+    path = directory / "admin-token"
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"tw_admin.{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
+    path.chmod(0o600)
+    return path.read_text().strip()
+
+
+def _taken(directory: Path, content: bytes) -> StateConflict:
+    try:
+        holder = json.loads(content)
+        who = f"by process {holder['pid']}, which answers at {holder['url']}"
+    except (ValueError, KeyError, TypeError):
+        who = "by another process"
+    return StateConflict(
+        f"The data directory {directory} is in use {who}. Stop that one, or name another "
+        "directory with TICKWHEEL_DATA_DIR and other ports with TICKWHEEL_PORT and "
+        "TICKWHEEL_WORKER_PORT.",
+        current="IN_USE",
+        allowed=["FREE"],
+    )
