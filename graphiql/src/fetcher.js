@@ -9,6 +9,7 @@
 import { createClient } from 'graphql-ws';
 
 const FORBIDDEN = 4403;
+const RECONNECT_ATTEMPTS = 10;
 
 /**
  * @param {{url: string, token?: string, project?: string}} connection
@@ -20,6 +21,8 @@ export function createFetcher({ url, token, project }) {
     url: url.replace(/^http/, 'ws'),
     connectionParams: definedOnly({ authorization, project }),
     keepAlive: 10_000,
+    retryAttempts: RECONNECT_ATTEMPTS,
+    retryWait: (attempt) => wait(Math.min(250 * 2 ** attempt, 10_000)),
     // A refused or expired token stays refused; everything else may be a restart.
     shouldRetry: (event) => 'code' in event && event.code !== FORBIDDEN,
   });
@@ -89,6 +92,8 @@ function readable(cause) {
   if ('code' in cause) return new Error(`The connection was closed: ${cause.code} ${cause.reason}`.trim());
   return new Error('The connection could not be opened.');
 }
+
+const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
 
 function definedOnly(entries) {
   return Object.fromEntries(Object.entries(entries).filter(([, value]) => value));
