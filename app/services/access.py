@@ -1,0 +1,211 @@
+"""Who is asking, and what they may do.
+
+Nothing is answered without a principal. A bearer token `tw_<id>.<secret>` is bound to one project,
+or belongs to an instance administrator, who names a project or gets the default one; the
+administrator's token of the settings is accepted as it stands. Secrets are compared by their
+SHA-256, in constant time. Every service asks `Principal.require` before it does anything.
+"""
+
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from hashlib import sha256
+from secrets import token_urlsafe
+from uuid import UUID
+
+from app.core.errors import Forbidden, NotFound
+from app.core.vocabulary import ActorKind, Role
+from app.models import ApiToken, Project
+from app.models.columns import ActorRecord, new_id
+from app.runtime import Runtime
+from app.store.database import ReadConnection
+from app.store.projects import read_project, read_project_by_key
+from app.store.tokens import note_token_used, read_token
+
+DEFAULT_PROJECT = "default"
+_RANK = {role: rank for rank, role in enumerate(Role)}
+_MAY = {
+    Role.VIEWER: "read",
+    Role.OPERATOR: "trigger, pause and cancel",
+    Role.EDITOR: "create and change",
+    Role.ADMIN: "administer",
+}
+
+
+class Refusal(Enum):
+    """Why a caller is not known to us."""
+
+    MISSING = "Send an API token: `Authorization: Bearer tw_...`."
+    UNKNOWN = "The API token is not valid."
+    EXPIRED = "The API token has expired."
+
+
+class Unauthenticated(Exception):
+    """The caller is nobody. Deliberately no `TickwheelError`: it is answered before any input."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a caller sent: the `Authorization` header, and the project it names."""
+
+    authorization: str | None
+    project_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller: who, in which project, with which role, and the request it is recorded under."""
+
+    actor: ActorRecord
+    role: Role
+    project_id: UUID
+    expires_at: datetime | None = None
+    request_id: str | None = None
+    address: str | None = None
+
+    def may(self, role: Role) -> bool:
+        """Return whether the caller's role includes `role`."""
+        return _RANK[self.role] >= _RANK[role]
+
+    def require(self, role: Role) -> None:
+        """Raise `Forbidden` unless the caller's role includes `role`."""
+        if not self.may(role):
+            raise Forbidden(
+                f"Your role {self.role} may not {_MAY[role]} in this project: "
+                f"ask for the role {role}."
+            )
+
+    def requesting(self, request_id: str, address: str | None) -> "Principal":
+        """Return the same caller, making a certain request."""
+        return replace(self, request_id=request_id, address=address)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenText:
+    """A bearer token in its parts."""
+
+    id: UUID
+    secret: str
+
+    @classmethod
+    def parse(cls, text: str) -> "TokenText | None":
+        """Return the parts of `tw_<id>.<secret>`."""
+        id_text, dot, secret = text.removeprefix("tw_").partition(".")
+        if not text.startswith("tw_") or not dot or not secret or len(id_text) != 32:
+            return None
+        try:
+            return cls(UUID(hex=id_text), secret)
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        """Return the token as it is handed out, once."""
+        return f"tw_{self.id.hex}.{self.secret}"
+
+    @property
+    def secret_hash(self) -> bytes:
+        """Return what is stored of the secret."""
+        return sha256(self.secret.encode()).digest()
+
+
+def issue_token(
+    *, name: str, role: Role, project_id: UUID | None, expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Return a new token's row, and its text, which is shown once."""
+    text = TokenText(new_id(), token_urlsafe(32))
+    row = ApiToken(
+        id=text.id,
+        project_id=project_id,
+        name=name,
+        role=role,
+        secret_hash=text.secret_hash,
+        expires_at=expires_at,
+    )
+    return row, str(text)
+
+
+class Doorkeeper:
+    """Tells who a caller is."""
+
+    def __init__(self, runtime: Runtime, *, admin_token: str | None) -> None:
+        self._runtime = runtime
+        self._admin_hash = sha256(admin_token.encode()).digest() if admin_token else None
+
+    async def identify(self, credentials: Credentials) -> Principal:
+        """Return the caller, or raise `Unauthenticated`, or `NotFound` for the project."""
+        text = _bearer(credentials.authorization)
+        if text is None:
+            raise Unauthenticated(Refusal.MISSING)
+        if self._is_admin(text):
+            async with self._runtime.database.reading(None) as connection:
+                project = await _choose_project(connection, credentials.project_key)
+            actor = ActorRecord(kind=ActorKind.TOKEN.value, id=None, name="admin")
+            return Principal(actor, Role.ADMIN, project.id)
+        token = TokenText.parse(text)
+        if token is None:
+            raise Unauthenticated(Refusal.UNKNOWN)
+        return await self._identify_token(token, credentials.project_key)
+
+    def _is_admin(self, text: str) -> bool:
+        if self._admin_hash is None:
+            return False
+        return hmac.compare_digest(sha256(text.encode()).digest(), self._admin_hash)
+
+    async def _identify_token(self, token: TokenText, project_key: str | None) -> Principal:
+        async with self._runtime.database.reading(None) as connection:
+            found = await read_token(connection, token.id)
+            # A token that does not exist costs the same comparison as one that does.
+            stored_hash = bytes(32) if found is None else found[0].secret_hash
+            if not hmac.compare_digest(token.secret_hash, stored_hash) or found is None:
+                raise Unauthenticated(Refusal.UNKNOWN)
+            row, now = found
+            _check_standing(row, now)
+            project = await _project_of_token(connection, row, project_key)
+        await self._note_use(row, now)
+        actor = ActorRecord(kind=ActorKind.TOKEN.value, id=str(row.id), name=row.name)
+        return Principal(actor, row.role, project.id, expires_at=row.expires_at)
+
+    async def _note_use(self, row: ApiToken, now: datetime) -> None:
+        if row.last_used_at is None or (now - row.last_used_at).total_seconds() > 60:
+            async with self._runtime.database.transaction() as transaction:
+                await note_token_used(transaction, row.id)
+
+
+def _bearer(authorization: str | None) -> str | None:
+    scheme, _, text = (authorization or "").strip().partition(" ")
+    return text.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _check_standing(row: ApiToken, now: datetime) -> None:
+    if row.revoked_at is not None:
+        raise Unauthenticated(Refusal.UNKNOWN)
+    if row.expires_at is not None and row.expires_at <= now:
+        raise Unauthenticated(Refusal.EXPIRED)
+
+
+async def _project_of_token(
+    connection: ReadConnection, row: ApiToken, project_key: str | None
+) -> Project:
+    if row.project_id is None:
+        return await _choose_project(connection, project_key)
+    project = await read_project(connection, row.project_id)
+    assert project is not None, "a token outlives its project"
+    if project_key is not None and project_key != project.key:
+        raise _unknown_project(project_key)
+    return project
+
+
+async def _choose_project(connection: ReadConnection, key: str | None) -> Project:
+    project = await read_project_by_key(connection, key or DEFAULT_PROJECT)
+    if project is None:
+        raise _unknown_project(key or DEFAULT_PROJECT)
+    return project
+
+
+def _unknown_project(key: str) -> NotFound:
+    return NotFound(f"There is no project {key[:200]!r} that this token opens.")

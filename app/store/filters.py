@@ -1,0 +1,159 @@
+"""What lists and subscriptions may be narrowed by.
+
+Filters are plain values, so that equal ones are equal and subscribers can share a feed. Every
+part that is given must hold; `any_of` and `none_of` nest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, not_, or_, true
+from sqlmodel import col
+
+from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, ScheduleState
+from app.models import Job, Run, Schedule, ScheduleCounters
+
+Tags = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """From an instant on, before another."""
+
+    gte: datetime | None = None
+    lt: datetime | None = None
+
+    def holds(self, column: Any) -> ColumnElement[bool]:
+        """Return the condition on an instant's column."""
+        bounds: list[ColumnElement[bool]] = []
+        if self.gte is not None:
+            bounds.append(column >= self.gte)
+        if self.lt is not None:
+            bounds.append(column < self.lt)
+        return and_(true(), *bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs."""
+
+    ids: tuple[UUID, ...] | None = None
+    states: tuple[RunState, ...] | None = None
+    reasons: tuple[RunReason, ...] | None = None
+    causes: tuple[RunCause, ...] | None = None
+    job_id: UUID | None = None
+    schedule_id: UUID | None = None
+    queues: tuple[str, ...] | None = None
+    tags: Tags = ()
+    scheduled_for: TimeRange | None = None
+    finished_at: TimeRange | None = None
+    all_of: "tuple[RunFilter, ...]" = ()
+    any_of: "tuple[RunFilter, ...]" = ()
+    none_of: "tuple[RunFilter, ...]" = ()
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the filter as SQL over the run table."""
+        return and_(
+            true(),
+            *_one_of(
+                (Run.id, self.ids),
+                (Run.state, self.states),
+                (Run.reason, self.reasons),
+                (Run.cause, self.causes),
+                (Run.queue, self.queues),
+            ),
+            *_equal((Run.job_id, self.job_id), (Run.schedule_id, self.schedule_id)),
+            *_tagged(Run.tags, self.tags),
+            *_within((Run.scheduled_for, self.scheduled_for), (Run.finished_at, self.finished_at)),
+            *_nested(self),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFilter:
+    """Which schedules. `due` and `failing` look at the clock and the counters of the reading."""
+
+    ids: tuple[UUID, ...] | None = None
+    states: tuple[ScheduleState, ...] | None = None
+    job_id: UUID | None = None
+    job_kinds: tuple[JobKind, ...] | None = None
+    timing_kinds: tuple[str, ...] | None = None
+    timezones: tuple[str, ...] | None = None
+    tags: Tags = ()
+    next_run_at: TimeRange | None = None
+    due: bool | None = None
+    failing: bool | None = None
+    all_of: "tuple[ScheduleFilter, ...]" = ()
+    any_of: "tuple[ScheduleFilter, ...]" = ()
+    none_of: "tuple[ScheduleFilter, ...]" = ()
+
+    def condition(self) -> ColumnElement[bool]:
+        """Return the filter as SQL over schedule, its job and its counters, joined."""
+        return and_(
+            true(),
+            *_one_of(
+                (Schedule.id, self.ids),
+                (Schedule.state, self.states),
+                (Schedule.timezone, self.timezones),
+                (Job.kind, self.job_kinds),
+            ),
+            *_equal((Schedule.job_id, self.job_id)),
+            *_tagged(Schedule.tags, self.tags),
+            *_within((Schedule.next_run_at, self.next_run_at)),
+            *self._derived(),
+            *_nested(self),
+        )
+
+    def names_states(self) -> bool:
+        """Return whether this filter, or a part of it, says which states are meant."""
+        parts = (*self.all_of, *self.any_of, *self.none_of)
+        return self.states is not None or any(part.names_states() for part in parts)
+
+    def _derived(self) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = []
+        if self.timing_kinds is not None:
+            conditions.append(or_(*(_has_timing(kind) for kind in self.timing_kinds)))
+        if self.due is not None:
+            is_due = func.coalesce(col(Schedule.next_run_at) <= func.now(), False)
+            conditions.append(is_due if self.due else not_(is_due))
+        if self.failing is not None:
+            is_failing = col(ScheduleCounters.consecutive_failures) > 0
+            conditions.append(is_failing if self.failing else not_(is_failing))
+        return conditions
+
+
+def _has_timing(kind: str) -> ColumnElement[bool]:
+    by_kind = col(Schedule.timings).contains([{"kind": kind}])
+    return or_(by_kind, col(Schedule.timings).contains([{"frequency": kind}]))
+
+
+def _one_of(*pairs: tuple[Any, Sequence[Any] | None]) -> list[ColumnElement[bool]]:
+    return [col(column).in_(values) for column, values in pairs if values is not None]
+
+
+def _equal(*pairs: tuple[Any, Any]) -> list[ColumnElement[bool]]:
+    return [col(column) == value for column, value in pairs if value is not None]
+
+
+def _within(*pairs: tuple[Any, TimeRange | None]) -> list[ColumnElement[bool]]:
+    return [within.holds(col(column)) for column, within in pairs if within is not None]
+
+
+def _tagged(column: Any, tags: Tags) -> list[ColumnElement[bool]]:
+    return [col(column).contains(dict(tags))] if tags else []
+
+
+def _nested(given: RunFilter | ScheduleFilter) -> list[ColumnElement[bool]]:
+    conditions = [part.condition() for part in given.all_of]
+    if given.any_of:
+        conditions.append(or_(*(part.condition() for part in given.any_of)))
+    conditions.extend(not_(part.condition()) for part in given.none_of)
+    return conditions
+
+
+def is_unfiltered(given: RunFilter | ScheduleFilter) -> bool:
+    """Return whether every row passes."""
+    return all(getattr(given, field.name) == field.default for field in fields(given))

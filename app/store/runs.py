@@ -1,0 +1,89 @@
+"""Runs as they are read: lists, single ones, attempts and logs.
+
+What the engine locks and writes is in `queue` and `firing`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select
+from sqlmodel import col, select
+
+from app.core.vocabulary import RunState
+from app.models import Attempt, Run, RunLogChunk
+from app.store.database import ReadConnection
+from app.store.filters import RunFilter
+from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
+
+
+async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -> Run | None:
+    """Return one run."""
+    query = select(Run).where(col(Run.project_id) == project_id, col(Run.id) == run_id)
+    return (await connection.exec(query)).first()
+
+
+async def read_runs(
+    connection: ReadConnection, project_id: UUID, run_ids: Iterable[UUID]
+) -> dict[UUID, Run]:
+    """Return runs by id."""
+    query = select(Run).where(col(Run.project_id) == project_id, col(Run.id).in_(set(run_ids)))
+    return {run.id: run for run in (await connection.exec(query)).all()}
+
+
+def select_runs(project_id: UUID, narrowed: RunFilter) -> Select[Any]:
+    """Return the query for a list of runs."""
+    return select(Run).where(col(Run.project_id) == project_id, narrowed.condition())
+
+
+async def page_runs(
+    connection: ReadConnection, query: Select[Any], order: Order, page: PageRequest
+) -> Page[Run]:
+    """Return one page of runs."""
+    found = await read_page(connection, query, id_column=col(Run.id), order=order, page=page)
+    return Page([row[0] for row in found.items], found.has_previous, found.has_next)
+
+
+async def count_runs(
+    connection: ReadConnection, query: Select[Any], cap: int
+) -> tuple[int, bool]:
+    """Count runs, up to a cap."""
+    return await count_up_to(connection, query, id_column=col(Run.id), cap=cap)
+
+
+async def read_attempts(
+    connection: ReadConnection, run_ids: Iterable[UUID]
+) -> dict[UUID, list[Attempt]]:
+    """Return the finished attempts of runs, the first one first."""
+    ids = set(run_ids)
+    query = select(Attempt).where(col(Attempt.run_id).in_(ids)).order_by(col(Attempt.number))
+    attempts: dict[UUID, list[Attempt]] = {run_id: [] for run_id in ids}
+    for attempt in (await connection.exec(query)).all():
+        attempts[attempt.run_id].append(attempt)
+    return attempts
+
+
+async def read_log_chunks(
+    connection: ReadConnection, run_id: UUID, *, after: int, limit: int, attempt: int | None
+) -> Sequence[RunLogChunk]:
+    """Return chunks of a run's log that hold lines after number `after`, oldest first."""
+    query = (
+        select(RunLogChunk)
+        .where(
+            col(RunLogChunk.run_id) == run_id,
+            col(RunLogChunk.sequence) + col(RunLogChunk.line_count) - 1 > after,
+        )
+        .order_by(col(RunLogChunk.sequence))
+        .limit(limit)
+    )
+    if attempt is not None:
+        query = query.where(col(RunLogChunk.attempt) == attempt)
+    return (await connection.exec(query)).all()
+
+
+async def read_waiting_runs(connection: ReadConnection, schedule_id: UUID) -> list[UUID]:
+    """Return the schedule's queued runs that have not started."""
+    query = select(Run.id).where(
+        col(Run.schedule_id) == schedule_id, col(Run.state) == RunState.QUEUED
+    )
+    return list((await connection.exec(query)).all())

@@ -1,0 +1,214 @@
+"""Schedules with their counters, and what an edit must lock, withdraw and recount."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Select, func, insert, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from app.core.errors import AlreadyExists
+from app.models import Job, Schedule, ScheduleCounters
+from app.store.database import ReadConnection, Transaction
+from app.store.filters import ScheduleFilter
+from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
+from app.store.words import matches_words
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """A schedule and what came of its runs."""
+
+    schedule: Schedule
+    counters: ScheduleCounters
+
+    @property
+    def revision(self) -> int:
+        """Count every change of either row."""
+        return self.schedule.revision + self.counters.revision
+
+
+class SameDefinition(NamedTuple):
+    """A schedule that does the same as another."""
+
+    definition_hash: str
+    id: UUID
+    key: str
+
+
+def select_records(project_id: UUID) -> Select[Any]:
+    """Return the query for the project's schedules, each with its counters and its job at hand."""
+    query: Select[Any] = (
+        select(Schedule, ScheduleCounters)
+        .join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
+        .join(Job, col(Job.id) == col(Schedule.job_id))
+        .where(col(Schedule.project_id) == project_id)
+    )
+    return query
+
+
+async def read_schedule(
+    connection: ReadConnection, project_id: UUID, schedule_id: UUID
+) -> ScheduleRecord | None:
+    """Return one schedule, archived or not."""
+    return await _one(connection, select_records(project_id).where(col(Schedule.id) == schedule_id))
+
+
+async def read_schedule_by_key(
+    connection: ReadConnection, project_id: UUID, key: str
+) -> ScheduleRecord | None:
+    """Return the schedule that has the key now."""
+    query = select_records(project_id).where(
+        col(Schedule.key) == key, col(Schedule.archived_at).is_(None)
+    )
+    return await _one(connection, query)
+
+
+async def read_schedules(
+    connection: ReadConnection, project_id: UUID, schedule_ids: Iterable[UUID]
+) -> dict[UUID, ScheduleRecord]:
+    """Return schedules by id."""
+    query = select_records(project_id).where(col(Schedule.id).in_(set(schedule_ids)))
+    records = [ScheduleRecord(*row) for row in (await connection.execute(query)).all()]
+    return {record.schedule.id: record for record in records}
+
+
+def select_schedules(
+    project_id: UUID, *, search: str | None, narrowed: ScheduleFilter
+) -> Select[Any]:
+    """Return the query for a list; archived ones only where the filter names that state."""
+    query = select_records(project_id).where(narrowed.condition())
+    if not narrowed.names_states():
+        query = query.where(col(Schedule.archived_at).is_(None))
+    words = matches_words(
+        search or "", col(Schedule.key), col(Schedule.name), col(Schedule.description)
+    )
+    return query if words is None else query.where(words)
+
+
+async def page_schedules(
+    connection: ReadConnection, query: Select[Any], order: Order, page: PageRequest
+) -> Page[ScheduleRecord]:
+    """Return one page of schedules."""
+    found = await read_page(connection, query, id_column=col(Schedule.id), order=order, page=page)
+    return Page(
+        [ScheduleRecord(*row) for row in found.items], found.has_previous, found.has_next
+    )
+
+
+async def count_schedules(
+    connection: ReadConnection, query: Select[Any], cap: int
+) -> tuple[int, bool]:
+    """Count schedules, up to a cap."""
+    return await count_up_to(connection, query, id_column=col(Schedule.id), cap=cap)
+
+
+async def lock_schedule(
+    transaction: Transaction, project_id: UUID, schedule_id: UUID
+) -> Schedule | None:
+    """Hold one schedule against ticks and edits; inserts that reference it still pass."""
+    query = (
+        select(Schedule)
+        .where(col(Schedule.project_id) == project_id, col(Schedule.id) == schedule_id)
+        .with_for_update(key_share=True)
+    )
+    return (await transaction.exec(query)).first()
+
+
+async def read_taken_keys(
+    connection: ReadConnection, project_id: UUID, keys: Iterable[str]
+) -> set[str]:
+    """Return those of the keys that schedules have now."""
+    query = select(Schedule.key).where(
+        col(Schedule.project_id) == project_id,
+        col(Schedule.key).in_(set(keys)),
+        col(Schedule.archived_at).is_(None),
+    )
+    return set((await connection.exec(query)).all())
+
+
+async def find_same_definitions(
+    connection: ReadConnection,
+    project_id: UUID,
+    hashes: Iterable[str],
+    *,
+    besides: UUID | None = None,
+) -> dict[str, SameDefinition]:
+    """Return schedules that do the same as these definitions would, by hash."""
+    query = select(Schedule.definition_hash, Schedule.id, Schedule.key).where(
+        col(Schedule.project_id) == project_id,
+        col(Schedule.definition_hash).in_(set(hashes)),
+        col(Schedule.archived_at).is_(None),
+    )
+    if besides is not None:
+        query = query.where(col(Schedule.id) != besides)
+    found = (await connection.exec(query)).all()
+    return {row[0]: SameDefinition(*row) for row in found}
+
+
+async def insert_schedules(transaction: Transaction, schedules: Sequence[Schedule]) -> None:
+    """Write new schedules and their counters, in two statements whatever their number."""
+    try:
+        await transaction.execute(insert(Schedule), [row.model_dump() for row in schedules])
+    except IntegrityError as error:
+        if "schedule_key" not in str(error.orig):
+            raise
+        # Somebody else took the key after we had looked.
+        raise AlreadyExists("A schedule with that key already exists.", path=("key",)) from error
+    counters = [ScheduleCounters(schedule_id=row.id).model_dump() for row in schedules]
+    await transaction.execute(insert(ScheduleCounters), counters)
+
+
+async def update_schedule(
+    transaction: Transaction, schedule_id: UUID, changes: Mapping[str, Any]
+) -> Schedule:
+    """Write columns of a schedule the caller holds, and count the revision."""
+    result = await transaction.execute(
+        update(Schedule)
+        .where(col(Schedule.id) == schedule_id)
+        .values(**changes, revision=col(Schedule.revision) + 1, updated_at=func.now())
+        .returning(Schedule)
+        .execution_options(populate_existing=True)
+    )
+    return result.scalar_one()
+
+
+async def withdraw_prepared_runs(
+    transaction: Transaction, schedule_id: UUID, as_of: datetime
+) -> list[UUID]:
+    """Remove the runs a tick prepared for instants after `as_of`; the caller moves the cursor.
+
+    Returns their ids: whoever watched them must be told.
+    """
+    result = await transaction.run_file(
+        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
+    )
+    return [row.id for row in result]
+
+
+async def forget_failures(transaction: Transaction, schedule_id: UUID) -> ScheduleCounters:
+    """Start counting consecutive failures anew."""
+    result = await transaction.execute(
+        update(ScheduleCounters)
+        .where(col(ScheduleCounters.schedule_id) == schedule_id)
+        .values(consecutive_failures=0, revision=col(ScheduleCounters.revision) + 1)
+        .returning(ScheduleCounters)
+        .execution_options(populate_existing=True)
+    )
+    return result.scalar_one()
+
+
+async def read_counters(connection: ReadConnection, schedule_id: UUID) -> ScheduleCounters:
+    """Return the counters of one schedule."""
+    query = select(ScheduleCounters).where(col(ScheduleCounters.schedule_id) == schedule_id)
+    return (await connection.exec(query)).one()
+
+
+async def _one(connection: ReadConnection, query: Select[Any]) -> ScheduleRecord | None:
+    row = (await connection.execute(query)).first()
+    return None if row is None else ScheduleRecord(*row)
+
+
