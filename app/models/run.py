@@ -62,6 +62,13 @@ class Run(SQLModel, table=True):
             postgresql_where=text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"),
         ),
         Index("run_busy_job", "job_id", postgresql_where=text("state = 'RUNNING'")),
+        # Rates, lateness and retention: rows end about where they lie, so a summary is enough.
+        Index(
+            "run_finished",
+            "finished_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+        ),
         Index("run_list", "project_id", "id"),
         Index(
             "run_of_schedule", "schedule_id", "id", postgresql_where=text("schedule_id IS NOT NULL")

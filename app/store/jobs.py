@@ -61,19 +61,13 @@ def select_jobs(project_id: UUID, *, search: str | None, tags: Tags) -> Select[A
     return query if words is None else query.where(words)
 
 
-async def page_jobs(
-    connection: ReadConnection, query: Select[Any], page: PageRequest
-) -> Page[Job]:
+async def page_jobs(connection: ReadConnection, query: Select[Any], page: PageRequest) -> Page[Job]:
     """Return one page of jobs, the newest first."""
-    found = await read_page(
-        connection, query, id_column=col(Job.id), order=NEWEST_FIRST, page=page
-    )
+    found = await read_page(connection, query, id_column=col(Job.id), order=NEWEST_FIRST, page=page)
     return Page([row[0] for row in found.items], found.has_previous, found.has_next)
 
 
-async def count_jobs(
-    connection: ReadConnection, query: Select[Any], cap: int
-) -> tuple[int, bool]:
+async def count_jobs(connection: ReadConnection, query: Select[Any], cap: int) -> tuple[int, bool]:
     """Count jobs, up to a cap."""
     return await count_up_to(connection, query, id_column=col(Job.id), cap=cap)
 

@@ -44,9 +44,7 @@ async def page_runs(
     return Page([row[0] for row in found.items], found.has_previous, found.has_next)
 
 
-async def count_runs(
-    connection: ReadConnection, query: Select[Any], cap: int
-) -> tuple[int, bool]:
+async def count_runs(connection: ReadConnection, query: Select[Any], cap: int) -> tuple[int, bool]:
     """Count runs, up to a cap."""
     return await count_up_to(connection, query, id_column=col(Run.id), cap=cap)
 

@@ -94,9 +94,7 @@ async def page_schedules(
 ) -> Page[ScheduleRecord]:
     """Return one page of schedules."""
     found = await read_page(connection, query, id_column=col(Schedule.id), order=order, page=page)
-    return Page(
-        [ScheduleRecord(*row) for row in found.items], found.has_previous, found.has_next
-    )
+    return Page([ScheduleRecord(*row) for row in found.items], found.has_previous, found.has_next)
 
 
 async def count_schedules(
@@ -210,5 +208,3 @@ async def read_counters(connection: ReadConnection, schedule_id: UUID) -> Schedu
 async def _one(connection: ReadConnection, query: Select[Any]) -> ScheduleRecord | None:
     row = (await connection.execute(query)).first()
     return None if row is None else ScheduleRecord(*row)
-
-

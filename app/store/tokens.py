@@ -16,9 +16,7 @@ async def read_token(
     connection: ReadConnection, token_id: UUID
 ) -> tuple[ApiToken, datetime] | None:
     """Return a token and the present instant of PostgreSQL's clock."""
-    found = await connection.exec(
-        select(ApiToken, func.now()).where(col(ApiToken.id) == token_id)
-    )
+    found = await connection.exec(select(ApiToken, func.now()).where(col(ApiToken.id) == token_id))
     return found.first()
 
 

@@ -21,6 +21,7 @@ from app.core.vocabulary import WorkerState
 from app.handlers.registry import Handlers
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
+from app.services.firing import fire_due
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
 from app.store.workers import WorkerIdentity
@@ -47,6 +48,13 @@ async def run_worker(settings: Settings) -> None:
             await _serve(settings, runtime, handlers, stop)
         finally:
             await handlers.close()
+
+
+async def tick_once(settings: Settings) -> None:
+    """Fire what is due now, for those who start it from a cron of their own."""
+    async with open_runtime(settings) as runtime:
+        fired = await fire_due(runtime)
+        _log.info("tick.done", schedules=fired.schedules, runs=fired.runs)
 
 
 async def _serve(

@@ -246,6 +246,7 @@ def upgrade() -> None:
     op.create_index('run_blocked', 'run', ['schedule_id', 'job_id'], unique=False, postgresql_where=sa.text("state = 'QUEUED' AND blocked_at IS NOT NULL"))
     op.create_index('run_busy', 'run', ['schedule_id', 'next_attempt_at'], unique=False, postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"))
     op.create_index('run_busy_job', 'run', ['job_id'], unique=False, postgresql_where=sa.text("state = 'RUNNING'"))
+    op.create_index('run_finished', 'run', ['finished_at'], unique=False, postgresql_using='brin', postgresql_with={'pages_per_range': 32, 'autosummarize': 'on'})
     op.create_index('run_lease', 'run', ['worker_id'], unique=False, postgresql_where=sa.text("state = 'RUNNING'"))
     op.create_index('run_list', 'run', ['project_id', 'id'], unique=False)
     op.create_index('run_occurrence', 'run', ['schedule_id', 'scheduled_for'], unique=True, postgresql_where=sa.text("cause IN ('SCHEDULE', 'CATCH_UP')"))
