@@ -17,14 +17,17 @@ const RECONNECT_ATTEMPTS = 10;
  */
 export function createFetcher({ url, token, project }) {
   const authorization = token ? `Bearer ${token}` : undefined;
+  let hasConnected = false;
   const client = createClient({
     url: url.replace(/^http/, 'ws'),
     connectionParams: definedOnly({ authorization, project }),
     keepAlive: 10_000,
     retryAttempts: RECONNECT_ATTEMPTS,
     retryWait: (attempt) => wait(Math.min(250 * 2 ** attempt, 10_000)),
-    // A refused or expired token stays refused; everything else may be a restart.
-    shouldRetry: (event) => 'code' in event && event.code !== FORBIDDEN,
+    // A server that has answered may be restarting; one that never has is not waited for, and a
+    // refused or expired token stays refused.
+    shouldRetry: ({ code }) => hasConnected && code !== FORBIDDEN,
+    on: { connected: () => (hasConnected = true) },
   });
   const credentials = definedOnly({ authorization, 'x-tickwheel-project': project });
   return {

@@ -7,6 +7,7 @@ cut the connection in the middle, as a restart would.
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +68,9 @@ class Subscription:
                 return
 
     @strawberry.subscription
-    async def forever(self) -> AsyncIterator[Tick]:
-        """Send one result, then nothing more."""
-        yield Tick(cursor="1")
+    async def forever(self, after: str = "0") -> AsyncIterator[Tick]:
+        """Send the one result that follows `after`, then nothing more."""
+        yield Tick(cursor=str(int(after) + 1))
         await asyncio.Event().wait()
 
 
@@ -129,16 +130,35 @@ class SmallServer:
         return f"ws://127.0.0.1:{self.port}/graphql"
 
 
-@pytest.fixture
-async def small_server() -> AsyncIterator[SmallServer]:
-    """Serve the small application on a free port, in this process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@asynccontextmanager
+async def serving(port: int = 0) -> AsyncIterator[SmallServer]:
+    """Serve the small application in this process, on a free port unless one is named."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(small_application(), log_level="warning", lifespan="off")
         server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield SmallServer(listener.getsockname()[1])
         finally:
             server.should_exit = True
             server.force_exit = True
-            await serving
+            await running
+
+
+async def hang_up_on_one(port: int) -> None:
+    """Take one connection on `port` and drop it, as a server does that is just going away."""
+    dropped = asyncio.Event()
+
+    async def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        dropped.set()
+
+    async with await asyncio.start_server(drop, "127.0.0.1", port), asyncio.timeout(30):
+        await dropped.wait()
+
+
+@pytest.fixture
+async def small_server() -> AsyncIterator[SmallServer]:
+    """The small application, served for one test."""
+    async with serving() as server:
+        yield server

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from gql.transport.exceptions import TransportConnectionFailed, TransportQueryEr
 
 from tests.clients.gql_client import aiohttp_websocket_client, http_client, websocket_client
 from tests.clients.node import NodeClients
-from tests.clients.small_server import TOKEN, SmallServer
+from tests.clients.small_server import TOKEN, SmallServer, hang_up_on_one, serving
 
 GREETING = "query Greet($name: String!) { greeting(name: $name) }"
 TICKS = """
@@ -18,6 +19,8 @@ subscription Ticks($until: Int!, $after: String! = "0", $cutAt: Int) {
   ticks(until: $until, after: $after, cutAt: $cutAt) { cursor }
 }
 """
+
+FOREVER = 'subscription Forever($after: String! = "0") { forever(after: $after) { cursor } }'
 
 
 def tick(number: int) -> dict[str, Any]:
@@ -67,6 +70,20 @@ async def test_npm_graphql_ws_resumes_after_a_cut_from_its_last_cursor(
     assert received == [tick(number) for number in range(1, 7)]
 
 
+async def test_npm_graphql_ws_resumes_when_the_server_comes_back(node_clients: NodeClients) -> None:
+    async with AsyncExitStack() as stack:
+        async with serving() as server:
+            subscriber = await stack.enter_async_context(
+                node_clients.start(
+                    "subscribe.mjs", server.websocket_url, TOKEN, FOREVER, {}, "--resume"
+                )
+            )
+            assert await subscriber.next_data() == {"forever": {"cursor": "1"}}
+        await hang_up_on_one(server.port)
+        async with serving(server.port):
+            assert await subscriber.next_data() == {"forever": {"cursor": "2"}}
+
+
 async def test_npm_graphql_ws_starts_over_after_a_cut_when_not_told_to_resume(
     node_clients: NodeClients, small_server: SmallServer
 ) -> None:
@@ -103,7 +120,7 @@ async def test_a_stopped_subscriber_leaves_at_once(
     node_clients: NodeClients, small_server: SmallServer
 ) -> None:
     async with node_clients.start(
-        "subscribe.mjs", small_server.websocket_url, TOKEN, "subscription { forever { cursor } }"
+        "subscribe.mjs", small_server.websocket_url, TOKEN, FOREVER
     ) as subscriber:
         assert await subscriber.next_data() == {"forever": {"cursor": "1"}}
 

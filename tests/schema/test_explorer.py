@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from yarl import URL
 
 from app.schema.explorer import explorer_routes
 from tests.clients.node import NodeClients, node_clients
-from tests.clients.small_server import TOKEN, SmallServer, small_server
+from tests.clients.small_server import (
+    TOKEN,
+    SmallServer,
+    hang_up_on_one,
+    serving,
+    small_server,
+)
 
 __all__ = ["node_clients", "small_server"]
 
@@ -223,6 +230,21 @@ async def test_the_shipped_fetcher_resumes_a_subscription_without_loss(
         received = [(await explorer.next_data())["ticks"]["cursor"] for _ in range(6)]
         assert (await explorer.message())["type"] == "complete"
     assert received == ["1", "2", "3", "4", "5", "6"]
+
+
+async def test_the_shipped_fetcher_resumes_when_the_server_comes_back(
+    node_clients: NodeClients,
+) -> None:
+    document = 'subscription Forever($after: String! = "0") { forever(after: $after) { cursor } }'
+    async with AsyncExitStack() as stack:
+        async with serving() as server:
+            explorer = await stack.enter_async_context(
+                node_clients.start("explorer.mjs", server.http_url, TOKEN, document, {}, *fetcher())
+            )
+            assert await explorer.next_data() == {"forever": {"cursor": "1"}}
+        await hang_up_on_one(server.port)
+        async with serving(server.port):
+            assert await explorer.next_data() == {"forever": {"cursor": "2"}}
 
 
 async def test_the_shipped_fetcher_says_when_the_token_is_refused(
