@@ -246,8 +246,7 @@ def _execution(row: RowMapping, started: RowMapping) -> Execution:
         project_key=row["project_key"],
         kind=JobKind(row["job_kind"]),
         config=_config(row["job_config"]),
-        # A value of its own for each run: a function may change what it is given.
-        parameters=orjson.loads(row["parameters"]),
+        parameters=row["parameters"],
         scheduled_for=row["scheduled_for"],
         previous_success_at=row["previous_success_for"],
         timeout_seconds=row["job_timeout_seconds"],

@@ -142,7 +142,7 @@ def _timetable(schedule: RowMapping) -> Timetable:
     )
 
 
-# Plain statements return jsonb as text; most schedules of a herd share a handful of them.
+# Most schedules of a herd share a handful of timings.
 @lru_cache(maxsize=4096)
 def _timings(stored: str) -> tuple[Timing, ...]:
     return tuple(timing_from_json(timing) for timing in orjson.loads(stored))

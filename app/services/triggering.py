@@ -57,7 +57,13 @@ async def trigger_schedule(
         job = await read_job(transaction, principal.project_id, schedule.job_id)
         assert job is not None, "a schedule's job is never removed"
         run = await _queue_run(
-            transaction, principal, job, schedule, run_id, parameters or {}, overlap
+            transaction,
+            principal,
+            job,
+            schedule,
+            run_id=run_id,
+            parameters=parameters or {},
+            overlap=overlap,
         )
         await note_change(
             transaction,
@@ -100,6 +106,7 @@ async def _queue_run(
     principal: Principal,
     job: Job,
     schedule: Schedule,
+    *,
     run_id: UUID,
     parameters: dict[str, Any],
     overlap: OverlapPolicy | None,

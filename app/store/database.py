@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import CursorResult
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.store.statements import statement
@@ -24,6 +26,9 @@ class ReadConnection(AsyncSession):
 
     project_id: UUID | None = None
 
+    # SQLModel's session deprecates `execute` in favour of `exec`, which takes no plain statements.
+    execute = SqlAlchemySession.execute
+
     async def run_file(self, name: str, parameters: Mapping[str, Any]) -> CursorResult[Any]:
         """Execute `sql/<name>.sql`."""
         connection = await self.connection()
@@ -32,6 +37,10 @@ class ReadConnection(AsyncSession):
 
 class Transaction(ReadConnection):
     """One unit of work; it may write."""
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 class Database:
@@ -57,6 +66,8 @@ class Database:
                 pool_timeout=10,
                 # A restarted PostgreSQL leaves dead connections in the pool: the ping finds them.
                 pool_pre_ping=True,
+                json_serializer=_to_json,
+                json_deserializer=orjson.loads,
                 connect_args={
                     "timeout": 5,
                     "server_settings": {

@@ -53,10 +53,10 @@ def _make_worker(
     tick: Callable[[], Awaitable[object]],
     ring: Callable[[], object],
 ) -> Worker:
-    async def run_tick(_: dict[Any, Any], *__: Any, **___: Any) -> None:
+    async def run_tick(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
         await tick()
 
-    async def run_ring(_: dict[Any, Any], *__: Any, **___: Any) -> None:
+    async def run_ring(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
         ring()
 
     settings = RedisSettings.from_dsn(redis_url)

@@ -2,12 +2,18 @@
 -- runs inherit from the job. NO KEY: an insert that references a schedule (a manual run, say)
 -- holds a key-share lock on it, which must not make the tick skip it. The job is only read.
 -- :as_of is null in production, so that every ticker shares PostgreSQL's clock.
-SELECT schedule.*,
+-- Values that a herd shares come as text, to be read once.
+SELECT schedule.id, schedule.project_id, schedule.job_id, schedule.version, schedule.state,
+       schedule.timings::text AS timings, schedule.timezone, schedule.dst_gap, schedule.dst_fold,
+       schedule.start_at, schedule.end_at, schedule.jitter_seconds, schedule.overlap,
+       schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
+       schedule.parameters::text AS parameters, schedule.tags::text AS tags, schedule.priority,
+       schedule.cursor_at,
        coalesce(cast(:as_of AS timestamptz), now()) AS as_of,
        job.queue AS job_queue,
        job.priority AS job_priority,
-       job.parameters AS job_parameters,
-       job.tags AS job_tags,
+       job.parameters::text AS job_parameters,
+       job.tags::text AS job_tags,
        coalesce((job.retry ->> 'maxAttempts')::integer, 1) AS job_max_attempts
   FROM schedule
   JOIN job ON job.id = schedule.job_id
