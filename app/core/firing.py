@@ -99,7 +99,7 @@ def plan_stretch(
     assert last is not None
     if last.nominal <= first.nominal:
         return PlannedRecord(first, RunState.MISSED, RunCause.SCHEDULE, reason)
-    count, exact = timetable.count_between(after, until, _MOST_COUNTED)
+    count, exact = timetable.count_between(after, until, _MOST_COUNTED, include_excluded=True)
     return PlannedRecord(
         first,
         RunState.MISSED,

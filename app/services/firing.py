@@ -137,7 +137,7 @@ def _timetable(schedule: RowMapping) -> Timetable:
         dst_fold=DstFoldPolicy(schedule["dst_fold"]),
         start_at=schedule["start_at"],
         end_at=schedule["end_at"],
-        hash_key=str(schedule["id"]),
+        hash_key=schedule["key"],
         jitter=timedelta(seconds=schedule["jitter_seconds"]),
     )
 

@@ -3,7 +3,7 @@
 -- holds a key-share lock on it, which must not make the tick skip it. The job is only read.
 -- :as_of is null in production, so that every ticker shares PostgreSQL's clock.
 -- Values that a herd shares come as text, to be read once.
-SELECT schedule.id, schedule.project_id, schedule.job_id, schedule.version, schedule.state,
+SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule.version,
        schedule.timings::text AS timings, schedule.timezone, schedule.dst_gap, schedule.dst_fold,
        schedule.start_at, schedule.end_at, schedule.jitter_seconds, schedule.overlap,
        schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
