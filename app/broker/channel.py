@@ -26,11 +26,11 @@ def encode(change: Change) -> bytes:
     few = len(change.ids) <= _MOST_IDS
     return orjson.dumps(
         {
-            "project": change.project_id,
+            "project": str(change.project_id),
             "subject": change.subject,
             "change": change.change,
-            "ids": change.ids if few else (),
-            "revisions": change.revisions if few else (),
+            "ids": [str(id_) for id_ in change.ids] if few else [],
+            "revisions": change.revisions if few else [],
         }
     )
 

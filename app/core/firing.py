@@ -127,10 +127,11 @@ def _plan_missed(
     rest = plan_stretch(timetable, window_start, rest_until, reason)
     if rest is not None:
         yield rest
-    for occurrence, following in zip(caught_up, [*caught_up[1:], None], strict=True):
+    for position, occurrence in enumerate(caught_up):
         yield _plan_one(occurrence, RunCause.CATCH_UP)
         # Only excluded occurrences can lie between two that run.
-        gap_end = until if following is None else following.nominal - _TICK
+        following = caught_up[position + 1 : position + 2]
+        gap_end = following[0].nominal - _TICK if following else until
         excluded = plan_stretch(timetable, occurrence.nominal, gap_end, RunReason.CALENDAR)
         if excluded is not None:
             yield excluded
