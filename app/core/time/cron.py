@@ -103,16 +103,15 @@ def _span_text(field: Field, span: Span) -> str:
 
 def _impossible(syntax: CronSyntax) -> Invalid:
     day, month, weekday = syntax.fields[3], syntax.fields[4], syntax.fields[5]
-    if weekday.starts_with_star:
-        message = (
-            f"The expression never fires: no month of {month.source!r} has a day {day.source!r}."
-        )
-    else:
-        message = (
-            f"The expression never fires: in month {month.source!r} no day matches both "
-            f"day-of-month {day.source!r} and day-of-week {weekday.source!r}."
-        )
-    return Invalid(message, hint="For the last day of a month write L.", column=day.column)
+    months = "any month" if month.source == "*" else f"month {month.source}"
+    days = f"day-of-month {day.source!r}"
+    if weekday.source not in ("*", "?"):
+        days += f" and day-of-week {weekday.source!r}"
+    return Invalid(
+        f"The expression never fires: no day of {months} matches {days}.",
+        hint="For the last day of a month write L.",
+        column=day.column,
+    )
 
 
 class CronPattern:
@@ -124,11 +123,11 @@ class CronPattern:
         "_hours",
         "_minutes",
         "_months",
-        "_need_both",
         "_seconds",
         "ever_fires",
         "first_time",
         "last_time",
+        "needs_both_days",
         "syntax",
         "values",
     )
@@ -144,7 +143,7 @@ class CronPattern:
         self._hours = Dial(hours, 24)
         self._days_of_month = sum(1 << day for day in values[3])
         self._months = frozenset(months)
-        self._need_both = day_match is DayMatch.ALL or syntax.days_need_both
+        self.needs_both_days = day_match is DayMatch.ALL or syntax.days_need_both
         self._day_masks = {shape: self._days_in(Month(shape, 0)) for shape in SHAPES}
         self.first_time = (hours[0] * 60 + minutes[0]) * 60 + seconds[0]
         self.last_time = (hours[-1] * 60 + minutes[-1]) * 60 + seconds[-1]
@@ -158,7 +157,7 @@ class CronPattern:
         day, time = divmod(local, DAY_SECONDS)
         date = day_of(local)
         index = date.year * 12 + date.month - 1
-        days = self._days(index) >> date.day
+        days = self.days_of(index) >> date.day
         if days & 1:
             found = self._time_from(time)
             if found >= 0:
@@ -166,7 +165,7 @@ class CronPattern:
         if later := days >> 1:
             return (day + 1 + lowest_bit(later)) * DAY_SECONDS + self.first_time
         for following in range(index + 1, index + 1 + MONTHS_IN_HORIZON):
-            if days := self._days(following):
+            if days := self.days_of(following):
                 start = month_at(following).start
                 return (start + lowest_bit(days) - 1) * DAY_SECONDS + self.first_time
         return NEVER
@@ -176,7 +175,7 @@ class CronPattern:
         day, time = divmod(local, DAY_SECONDS)
         date = day_of(local)
         index = date.year * 12 + date.month - 1
-        days = self._days(index) & ((2 << date.day) - 1)
+        days = self.days_of(index) & ((2 << date.day) - 1)
         if days >> date.day:
             found = self._time_until(time)
             if found >= 0:
@@ -186,10 +185,11 @@ class CronPattern:
             if days:
                 start = month_at(earlier).start
                 return (start + days.bit_length() - 2) * DAY_SECONDS + self.last_time
-            days = self._days(earlier - 1)
+            days = self.days_of(earlier - 1)
         return -NEVER
 
-    def _days(self, index: int) -> int:
+    def days_of(self, index: int) -> int:
+        """Return the matching days of the month `year * 12 + month - 1`; bit n is day n."""
         if index % 12 + 1 not in self._months:
             return 0
         return self._day_masks[month_at(index).shape]
@@ -236,7 +236,7 @@ class CronPattern:
         by_weekday = month.weekdays(self.values[5])
         for item in self.syntax.fields[5].items:
             by_weekday |= _special_days(item, month)
-        return by_day & by_weekday if self._need_both else by_day | by_weekday
+        return by_day & by_weekday if self.needs_both_days else by_day | by_weekday
 
 
 class Dial:
