@@ -154,11 +154,18 @@ class Guard:
             if self.wakeup in ready:
                 drain(self.wakeup)
             if self.control in ready:
-                order = os.read(self.control, 16)
+                order = self.next_order()
                 if not order or KILL in order:
                     return
                 ending = True
                 self.ask_to_end()
+
+    def next_order(self) -> bytes:
+        """Read what the worker wants; empty when it is gone."""
+        try:
+            return os.read(self.control, 16)
+        except ConnectionError:
+            return b""
 
     def ask_to_end(self) -> None:
         """Send TERM to all, and set the time they have."""

@@ -150,7 +150,8 @@ class CommandHandler:
 
     def _program(self, execution: Execution, config: CommandConfig) -> Program:
         name = f"tickwheel-{execution.run_id.hex}-{secrets.token_hex(8)}"
-        fresh = None if config.directory else os.path.join(tempfile.gettempdir(), name)
+        parent = self._options.work_directory or tempfile.gettempdir()
+        fresh = None if config.directory else os.path.join(parent, name)
         directory = config.directory or fresh or "/"
         return Program(
             argv=config.argv,

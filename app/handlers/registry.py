@@ -27,7 +27,7 @@ from app.handlers.options import HandlerOptions
 from app.handlers.python_calls import detail_of, type_name
 from app.handlers.python_job import PythonHandler, read_python_config
 from app.handlers.run_capture import Capture
-from app.handlers.task_modules import load_modules
+from app.handlers.task_modules import check_signatures, load_modules
 
 
 def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: HandlerOptions) -> None:
@@ -61,6 +61,7 @@ class Handlers:
         Raises TaskModuleBroken or Refused when the operator's settings cannot be had.
         """
         load_modules(options.task_modules)
+        check_signatures()
         handlers = cls(options, await HttpHandler.open(options, resolve))
         handlers._capture.begin()
         return handlers

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -159,3 +160,23 @@ def environment() -> None:
     """Print the environment."""
     for name, value in os.environ.items():
         print(f"{name}={value}")
+
+
+@task(isolation="thread")
+async def wait_in_thread() -> None:
+    """Wait on an event loop of its own."""
+    print("waiting")
+    await asyncio.Event().wait()
+
+
+@task
+def snowman() -> None:
+    """Print what a C locale cannot, and stay."""
+    print("☃ é")
+    time.sleep(1000)
+
+
+@task
+def limits() -> list[int]:
+    """Tell the limits of this process."""
+    return [resource.getrlimit(resource.RLIMIT_CORE)[0], resource.getrlimit(resource.RLIMIT_CPU)[0]]

@@ -288,6 +288,7 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
         attempt = asyncio.create_task(handlers.execute(execution, output))
         pid = int((await output.line(r"pid (\d+)"))[1])
+        directory = psutil.Process(pid).cwd()
         for child in psutil.Process().children():
             if "command_guard.py" in " ".join(child.cmdline()):
                 child.kill()
@@ -295,6 +296,7 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         assert outcome.state is RunState.FAILED
         assert not is_alive(pid)
         assert alive_with_mark(execution.run_id) == []
+        assert not Path(directory).exists()
 
 
 async def test_a_guard_ignores_the_terms_meant_for_its_service_group(

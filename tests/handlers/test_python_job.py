@@ -22,6 +22,7 @@ from tests.handlers.conftest import (
     is_alive,
     opened,
 )
+from tickwheel import Task, tasks
 
 TASKS = "tests.handlers.sample_tasks"
 BUILT_IN = "app.handlers.builtin"
@@ -179,14 +180,54 @@ async def test_a_function_that_looks_at_cancelled_can_clean_up(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    if isolation == "process":
-        assert "cleaned up" in output.texts("stdout")
+    assert "cleaned up" in output.texts("stdout")
 
 
 async def test_a_thread_that_never_looks_is_stopped(output: RecordedOutput) -> None:
     outcome = await attempt(call("spin_in_thread", timeout_seconds=0.2), output)
     assert outcome.state is RunState.TIMED_OUT
     assert output.texts("stdout") == ["spinning"]
+
+
+async def test_a_coroutine_in_a_thread_is_cancelled(output: RecordedOutput) -> None:
+    running = asyncio.create_task(attempt(call("wait_in_thread"), output))
+    await output.line("waiting")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, DEADLINE_SECONDS)
+
+
+async def test_a_thread_cancelled_before_it_runs_ends(output: RecordedOutput) -> None:
+    for steps in range(6):
+        running = asyncio.create_task(attempt(call("spin_in_thread"), output))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+
+
+async def test_a_child_is_heard_at_once_in_any_language(
+    output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    running = asyncio.create_task(attempt(call("snowman"), output))
+    await output.line("☃ é")
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_child_has_limits(output: RecordedOutput) -> None:
+    outcome = await attempt(call("limits", timeout_seconds=10.0), output)
+    assert outcome.result == [0, 10 * (os.cpu_count() or 1)]
+
+
+async def test_a_broken_signature_is_told_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Task("tests.broken", None, "inline", lambda day: None)
+    broken.function.__annotations__["day"] = "NoSuchType"
+    monkeypatch.setitem(tasks._registered, broken.name, broken)
+    with pytest.raises(TaskModuleBroken, match=r"tests\.broken"):
+        await Handlers.open(HandlerOptions())
 
 
 async def test_an_inline_function_is_cancelled(output: RecordedOutput) -> None:
