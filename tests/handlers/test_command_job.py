@@ -147,6 +147,22 @@ async def test_given_directory_is_used_and_kept(output: RecordedOutput, tmp_path
     assert tmp_path.exists()
 
 
+async def test_the_operator_chooses_where_directories_are_made(
+    output: RecordedOutput, tmp_path: Path
+) -> None:
+    for part in (tmp_path, *tmp_path.parents[:2]):
+        part.chmod(0o755)
+    await run("pwd", output, options={"work_directory": str(tmp_path)})
+    assert output.texts("stdout")[0].startswith(f"{tmp_path}/tickwheel-")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_made_is_a_failure(output: RecordedOutput) -> None:
+    outcome = await run("pwd", output, options={"work_directory": "/no/such/place"})
+    assert outcome.error is not None
+    assert "No such file" in outcome.error.message
+
+
 async def test_what_a_command_leaves_behind_is_ended(output: RecordedOutput) -> None:
     await run("(setsid sleep 1000 >/dev/null 2>&1 & echo $!)", output)
     assert await output.line("left behind")
@@ -297,6 +313,35 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         assert not is_alive(pid)
         assert alive_with_mark(execution.run_id) == []
         assert not Path(directory).exists()
+
+
+async def test_a_command_dies_with_its_guard_even_if_the_worker_cannot_look() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert worker.stdout is not None
+        pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
+        command = psutil.Process(pids[0])
+        guard = psutil.Process(command.ppid())
+        worker.send_signal(signal.SIGSTOP)
+        guard.kill()
+        await gone(command.pid)
+    finally:
+        # Awake again, the worker finds that its guard is gone and ends the rest.
+        worker.send_signal(signal.SIGCONT)
+        await gone(*pids)
+        worker.kill()
+        worker.communicate()
+
+
+async def test_short_of_memory_the_kernel_takes_the_job_before_its_guard(
+    output: RecordedOutput,
+) -> None:
+    await run("cat /proc/self/oom_score_adj; ps -o sess= -p $$; echo $$", output)
+    score, session, own = output.texts("stdout")
+    assert score == "500"
+    assert session.strip() == own
 
 
 async def test_a_guard_ignores_the_terms_meant_for_its_service_group(

@@ -7,6 +7,7 @@ must hear nothing at all.
 import asyncio
 import gzip
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from app.core.errors import InvalidInput
 from app.core.vocabulary import FailureReason, JobKind, LogLevel, RunState
 from app.handlers.execution import Outcome
 from app.handlers.http_job import retry_after_seconds
-from app.handlers.network_guard import Resolve, system_resolve
+from app.handlers.network_guard import GuardedResolver, Resolve, system_resolve
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers, validate_config
 from tests.handlers.conftest import DEADLINE_SECONDS, RecordedOutput, execution_of
@@ -535,6 +536,23 @@ async def test_own_ports_are_refused_under_any_name(output: RecordedOutput) -> N
             assert outcome.error is not None
             assert outcome.error.type in ("AddressRefused", "InvalidConfiguration")
     assert server.requests == []
+
+
+async def test_the_socket_is_refused_though_a_resolver_let_the_address_through(
+    output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def careless(
+        self: GuardedResolver, host: str, port: int = 0, family: int = 0
+    ) -> list[dict[str, Any]]:
+        there = {"hostname": host, "host": "127.0.0.3", "port": port}
+        return [{**there, "family": socket.AF_INET, "proto": 6, "flags": 0}]
+
+    monkeypatch.setattr(GuardedResolver, "resolve", careless)
+    async with serving(answer_ok) as server, silent_listeners(server.port) as heard:
+        outcome = await send({"url": f"http://hostile.test:{server.port}/"}, output)
+        assert heard == []
+    assert outcome.error is not None
+    assert outcome.error.type == "AddressRefused"
 
 
 # -- TLS
