@@ -172,7 +172,7 @@ async def wait_in_thread() -> None:
 @task
 def snowman() -> None:
     """Print what a C locale cannot, and stay."""
-    print("☃ é")
+    print(f"☃ é\n{sys.flags.utf8_mode}")
     time.sleep(1000)
 
 

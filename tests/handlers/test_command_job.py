@@ -4,9 +4,12 @@
 import asyncio
 import getpass
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,15 @@ from tests.handlers.conftest import (
 )
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[Path]:
+    """A directory that an unprivileged user can use too, unlike pytest's."""
+    directory = Path(tempfile.mkdtemp(prefix="tickwheel-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 async def run(
@@ -139,22 +151,20 @@ async def test_directory_is_fresh_writable_and_removed(output: RecordedOutput) -
     assert not Path(directory).exists()
 
 
-async def test_given_directory_is_used_and_kept(output: RecordedOutput, tmp_path: Path) -> None:
-    for part in (tmp_path, *tmp_path.parents[:2]):
-        part.chmod(0o755)
-    await run("pwd", output, config={"cwd": str(tmp_path)})
-    assert output.texts("stdout") == [str(tmp_path)]
-    assert tmp_path.exists()
+async def test_given_directory_is_used_and_kept(
+    output: RecordedOutput, shared_directory: Path
+) -> None:
+    await run("pwd", output, config={"cwd": str(shared_directory)})
+    assert output.texts("stdout") == [str(shared_directory)]
+    assert shared_directory.exists()
 
 
 async def test_the_operator_chooses_where_directories_are_made(
-    output: RecordedOutput, tmp_path: Path
+    output: RecordedOutput, shared_directory: Path
 ) -> None:
-    for part in (tmp_path, *tmp_path.parents[:2]):
-        part.chmod(0o755)
-    await run("pwd", output, options={"work_directory": str(tmp_path)})
-    assert output.texts("stdout")[0].startswith(f"{tmp_path}/tickwheel-")
-    assert list(tmp_path.iterdir()) == []
+    await run("pwd", output, options={"work_directory": str(shared_directory)})
+    assert output.texts("stdout")[0].startswith(f"{shared_directory}/tickwheel-")
+    assert list(shared_directory.iterdir()) == []
 
 
 async def test_a_directory_that_cannot_be_made_is_a_failure(output: RecordedOutput) -> None:

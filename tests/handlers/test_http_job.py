@@ -293,9 +293,12 @@ async def test_runs_share_connections(output: RecordedOutput) -> None:
 async def test_runs_share_no_cookies(output: RecordedOutput) -> None:
     options = HandlerOptions(http_allow_networks=(OPEN,))
     cookie = answer(headers={"Set-Cookie": "session=1; Path=/"})
-    async with serving(cookie) as server, await Handlers.open(options) as handlers:
+    opening = Handlers.open(options, resolve=hostile_resolve)
+    async with serving(cookie) as server, await opening as handlers:
+        url = f"http://good.test:{server.port}/"
         for _ in range(2):
-            await handlers.execute(execution_of(JobKind.HTTP, {"url": server.origin}), output)
+            await handlers.execute(execution_of(JobKind.HTTP, {"url": url}), output)
+    assert len(server.requests) == 2
     assert all("Cookie" not in headers for _, _, headers, _ in server.requests)
 
 

@@ -210,9 +210,11 @@ async def test_a_thread_cancelled_before_it_runs_ends(output: RecordedOutput) ->
 async def test_a_child_is_heard_at_once_in_any_language(
     output: RecordedOutput, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     running = asyncio.create_task(attempt(call("snowman"), output))
     await output.line("☃ é")
+    # Not thanks to this locale: it is the one in which Python would not choose UTF-8 mode itself.
+    assert output.texts("stdout") == ["☃ é", "1"]
     running.cancel()
     await asyncio.wait([running])
 
