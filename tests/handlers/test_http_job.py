@@ -238,6 +238,23 @@ async def test_a_result_with_nul_can_be_stored(output: RecordedOutput) -> None:
     assert outcome.result == {"a": "x�y"}
 
 
+async def test_the_answers_own_character_set_is_read(output: RecordedOutput) -> None:
+    latin = answer(
+        body="naïve".encode("latin-1"), headers={"Content-Type": "text/plain; charset=latin-1"}
+    )
+    async with serving(latin) as server:
+        await send({"url": server.origin}, output)
+    assert output.texts("stdout") == ["naïve"]
+
+
+async def test_a_binary_answer_is_only_counted(output: RecordedOutput) -> None:
+    image = answer(body=b"\x89PNG\0\0", headers={"Content-Type": "image/png"})
+    async with serving(image) as server:
+        await send({"url": server.origin}, output)
+    assert output.texts("stdout") == []
+    assert await output.line("6 bytes of image/png")
+
+
 async def test_no_one_listening_is_a_failure(output: RecordedOutput) -> None:
     async with serving(answer_ok) as server:
         pass
