@@ -128,9 +128,9 @@ def _read_exit_codes(fields: Fields) -> tuple[int, ...]:
 class CommandHandler:
     """Runs COMMAND jobs of one worker."""
 
-    def __init__(self, options: HandlerOptions) -> None:
+    def __init__(self, options: HandlerOptions, user: tuple[int, int] | None) -> None:
         self._options = options
-        self.user = command_user(options.command_user)
+        self._user = user
 
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
         """Run the command; see `guarded_process.run_guarded` for what is promised at the end."""
@@ -158,7 +158,7 @@ class CommandHandler:
             environment=self._environment(execution, config, directory),
             directory=directory,
             fresh_directory=fresh,
-            user=self.user,
+            user=self._user,
             limits=resource_limits(
                 {**self._options.command_limits, **config.limits}, execution.timeout_seconds
             ),

@@ -143,7 +143,12 @@ class _GuardedProcess:
             ours.setblocking(False)
             stack.callback(theirs.close)
             channel, channel_write = self._open_channel(stack)
-            guard = await self._start_guard(theirs.fileno(), channel_write)
+            try:
+                guard = await self._start_guard(theirs.fileno(), channel_write)
+            except OSError:
+                if channel is not None:
+                    os.close(channel)
+                raise
             stack.close()
             self._control = ours
             pumps = asyncio.gather(

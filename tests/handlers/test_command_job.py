@@ -21,7 +21,7 @@ from app.core.vocabulary import FailureReason, JobKind, RunState
 from app.handlers.command_job import command_user
 from app.handlers.execution import KILL_NOW, Outcome, Refused
 from app.handlers.options import HandlerOptions
-from app.handlers.registry import validate_config
+from app.handlers.registry import Handlers, validate_config
 from tests.handlers.conftest import (
     DEADLINE_SECONDS,
     RecordedOutput,
@@ -407,6 +407,12 @@ async def test_the_operator_can_choose_the_user(output: RecordedOutput) -> None:
     await run("id -un", output, options={"command_user": "daemon"})
     await run("id -un", output, options={"command_user": "root"})
     assert output.texts("stdout") == ["daemon", "root"]
+
+
+async def test_a_worker_that_cannot_have_its_user_does_not_open() -> None:
+    with pytest.raises(Refused):
+        await Handlers.open(HandlerOptions(allow_commands=True, command_user="no-such-user"))
+    await (await Handlers.open(HandlerOptions(command_user="no-such-user"))).close()
 
 
 def test_a_user_that_does_not_exist_is_refused_instead_of_running_as_root() -> None:
