@@ -241,6 +241,21 @@ async def test_term_comes_first_so_that_a_command_can_clean_up(output: RecordedO
         assert "cleaned" in output.texts("stdout")
 
 
+async def test_a_stopped_command_is_woken_to_hear_its_term(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
+        script = "trap 'echo cleaned; exit 0' TERM; echo ready $$; kill -STOP $$"
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        pid = int((await output.line(r"ready (\d+)"))[1])
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while psutil.Process(pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert "cleaned" in output.texts("stdout")
+
+
 @pytest.mark.parametrize("orders", [[KILL_NOW], [None, None]], ids=["kill now", "cancelled twice"])
 async def test_an_urgent_cancel_does_not_wait_for_the_grace(
     orders: list[str | None], output: RecordedOutput
