@@ -154,11 +154,18 @@ class Guard:
             if self.wakeup in ready:
                 drain(self.wakeup)
             if self.control in ready:
-                order = os.read(self.control, 16)
+                order = self.next_order()
                 if not order or KILL in order:
                     return
                 ending = True
                 self.ask_to_end()
+
+    def next_order(self) -> bytes:
+        """Read what the worker wants; empty when it is gone."""
+        try:
+            return os.read(self.control, 16)
+        except ConnectionError:
+            return b""
 
     def ask_to_end(self) -> None:
         """Send TERM to all, and set the time they have."""
@@ -178,6 +185,7 @@ class Guard:
                 return True
             if pid == self.command:
                 self.status = status
+                # The memory is at least the guard's own: the kernel keeps the peak across exec.
                 self.usage = {
                     "cpu_seconds": usage.ru_utime + usage.ru_stime,
                     "memory_kb": usage.ru_maxrss,
@@ -243,7 +251,9 @@ def become_command(spec: dict[str, Any], failure: int, guard: int) -> None:
             os.set_inheritable(fd, True)
         execute(spec["argv"], spec["environment"])
     except BaseException as error:
-        os.write(failure, str(error).encode("utf-8", "replace"))
+        # Root's worker runs commands as somebody else, who may not reach what root can.
+        who = f" (as user {os.geteuid()})" if spec["user"] is not None else ""
+        os.write(failure, f"{error}{who}".encode("utf-8", "replace"))
     finally:
         os._exit(127)
 

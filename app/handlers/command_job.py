@@ -128,9 +128,9 @@ def _read_exit_codes(fields: Fields) -> tuple[int, ...]:
 class CommandHandler:
     """Runs COMMAND jobs of one worker."""
 
-    def __init__(self, options: HandlerOptions) -> None:
+    def __init__(self, options: HandlerOptions, user: tuple[int, int] | None) -> None:
         self._options = options
-        self.user = command_user(options.command_user)
+        self._user = user
 
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
         """Run the command; see `guarded_process.run_guarded` for what is promised at the end."""
@@ -150,14 +150,15 @@ class CommandHandler:
 
     def _program(self, execution: Execution, config: CommandConfig) -> Program:
         name = f"tickwheel-{execution.run_id.hex}-{secrets.token_hex(8)}"
-        fresh = None if config.directory else os.path.join(tempfile.gettempdir(), name)
+        parent = self._options.work_directory or tempfile.gettempdir()
+        fresh = None if config.directory else os.path.join(parent, name)
         directory = config.directory or fresh or "/"
         return Program(
             argv=config.argv,
             environment=self._environment(execution, config, directory),
             directory=directory,
             fresh_directory=fresh,
-            user=self.user,
+            user=self._user,
             limits=resource_limits(
                 {**self._options.command_limits, **config.limits}, execution.timeout_seconds
             ),

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import marshal
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -142,7 +143,12 @@ class _GuardedProcess:
             ours.setblocking(False)
             stack.callback(theirs.close)
             channel, channel_write = self._open_channel(stack)
-            guard = await self._start_guard(theirs.fileno(), channel_write)
+            try:
+                guard = await self._start_guard(theirs.fileno(), channel_write)
+            except OSError:
+                if channel is not None:
+                    os.close(channel)
+                raise
             stack.close()
             self._control = ours
             pumps = asyncio.gather(
@@ -158,7 +164,7 @@ class _GuardedProcess:
             self._send_orders()
             report = await _read_report(loop, ours)
             if report is None:
-                await asyncio.to_thread(kill_marked, self.program.environment)
+                await asyncio.to_thread(clean_up_after_guard, self.program)
                 report = {"error": "its guard process was killed"}
             await self._settle(pumps)
             await guard.wait()
@@ -255,6 +261,13 @@ async def _read_report(
         return None
     report: dict[str, Any] = marshal.loads(data[4:])  # noqa: S302 - from our own guard
     return report
+
+
+def clean_up_after_guard(program: Program) -> None:
+    """Do what a guard that was killed could not: end its run's processes, remove its directory."""
+    kill_marked(program.environment)
+    if program.fresh_directory is not None:
+        shutil.rmtree(program.fresh_directory, ignore_errors=True)
 
 
 def kill_marked(environment: Mapping[str, str]) -> None:

@@ -179,8 +179,8 @@ class HttpHandler:
         if b"\0" in kept and not _is_text(response):
             output.write(f"{len(body)} bytes of {response.content_type}", stream="log")
             return
-        lines = LineWriter(output, "stdout", limit_bytes=len(kept) + 1)
-        lines.feed(kept)
+        lines = LineWriter(output, "stdout", limit_bytes=4 * len(kept) + 1)
+        lines.feed(_as_utf8(kept, response.charset))
         lines.finish()
         if len(kept) < len(body) or not is_whole:
             output.write(f"… only {len(kept)} bytes of the answer are kept", stream="log")
@@ -319,6 +319,13 @@ def _no_result(output: RunOutput, why: str) -> None:
     output.write(
         f"The answer is not kept as the result: {why}.", stream="log", level=LogLevel.WARNING
     )
+
+
+def _as_utf8(body: bytes, charset: str | None) -> bytes:
+    try:
+        return body.decode(charset or "utf-8", "replace").encode("utf-8", "replace")
+    except LookupError:
+        return body
 
 
 def _is_json(response: aiohttp.ClientResponse) -> bool:

@@ -25,6 +25,8 @@ class HandlerOptions:
     command_limits: Mapping[str, int] = field(default_factory=lambda: DEFAULT_LIMITS)
     # Between TERM and KILL.
     grace_seconds: float = 5.0
+    # Where runs get their directories; None is the system's. `command_user` must be able to enter.
+    work_directory: str | None = None
     process_slots: int = 32
     thread_slots: int = 32
     # Lines of a process beyond this are counted, not kept, except for the last few.

@@ -11,27 +11,28 @@ confirmed cancel mean something.
 """
 
 import asyncio
-import ctypes
 import os
 import sys
-import threading
 from collections.abc import Mapping
-from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 
-from app.core.vocabulary import LogLevel, RunState
-from app.handlers.command_job import parameter_environment, report_end, run_environment
+from app.core.vocabulary import RunState
+from app.handlers.command_job import (
+    parameter_environment,
+    report_end,
+    resource_limits,
+    run_environment,
+)
 from app.handlers.config_fields import Fields
 from app.handlers.execution import (
     SUCCEEDED,
     Execution,
     Outcome,
     RunOutput,
-    Stream,
     failed,
     rejected,
     timed_out,
@@ -40,12 +41,12 @@ from app.handlers.guarded_process import Listeners, ProcessEnd, Program, run_gua
 from app.handlers.options import HandlerOptions
 from app.handlers.output_text import LineWriter, ResultRefused, clean, storable_result
 from app.handlers.python_calls import (
-    call_to_end,
     detail_of,
     message_of,
     type_name,
 )
-from app.handlers.run_capture import RunLogHandler, RunVoice, level_of, speaking
+from app.handlers.python_thread import TaskThread, ThreadRelay
+from app.handlers.run_capture import RunLogHandler, RunVoice, attributed_to, level_of, speaking
 from app.handlers.run_context import Cancellation, LiveContext
 from app.handlers.task_modules import known_names_hint
 from tickwheel.tasks import ISOLATIONS, Isolation, ParametersRefused, Task, registered_task
@@ -145,12 +146,18 @@ class PythonHandler:
 
     async def _thread(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
         cancellation = Cancellation()
-        relay = _ThreadRelay(output, asyncio.get_running_loop())
+        relay = ThreadRelay(output, asyncio.get_running_loop())
         voice = RunVoice(relay)
         arguments = task.arguments(
             execution.parameters, _context(execution, relay, voice, cancellation)
         )
-        thread = _TaskThread(task, arguments, voice)
+        with attributed_to(voice):
+            thread = TaskThread(
+                task,
+                lambda: task.function(**arguments),
+                name=f"tickwheel run {execution.run_id}",
+                grace_seconds=self._options.grace_seconds,
+            )
         try:
             async with asyncio.timeout(execution.timeout_seconds) as deadline:
                 await thread.ended()
@@ -160,8 +167,11 @@ class PythonHandler:
             await thread.stop(cancellation)
             raise
         finally:
+            voice.finish()
             relay.flush()
-        return timed_out(execution.timeout_seconds) if deadline.expired() else thread.outcome()
+        if deadline.expired():
+            return timed_out(execution.timeout_seconds)
+        return _success(thread.value) if thread.error is None else _failure(thread.error)
 
     async def _process(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
         listener = _ChildListener(output)
@@ -191,9 +201,11 @@ class PythonHandler:
             "previous_success_at": previous,
         }
         return Program(
-            argv=(sys.executable, "-I", _CHILD),
+            # Unbuffered, so that a line is heard when it is printed; UTF-8 whatever the locale.
+            argv=(sys.executable, "-I", "-u", "-X", "utf8", _CHILD),
             environment=_child_environment(execution),
             directory=os.getcwd(),
+            limits=resource_limits(self._options.command_limits, execution.timeout_seconds),
             grace_seconds=self._options.grace_seconds,
             stdin=orjson.dumps(order),
         )
@@ -204,7 +216,6 @@ def _child_environment(execution: Execution) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TICKWHEEL_")}
     return {
         **inherited,
-        "PYTHONUNBUFFERED": "1",
         **run_environment(execution),
         **parameter_environment(execution.parameters),
     }
@@ -237,94 +248,6 @@ def _success(value: Any) -> Outcome:
 
 def _failure(error: BaseException) -> Outcome:
     return failed(type_name(error), clean(message_of(error)), detail=clean(detail_of(error)))
-
-
-class StopRequested(BaseException):
-    """Raised inside a thread whose run was cancelled or timed out."""
-
-
-class _TaskThread:
-    """One run's own thread: never reused, so a late StopRequested cannot hit another run."""
-
-    def __init__(self, task: Task, arguments: dict[str, Any], voice: RunVoice) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._done = asyncio.Event()
-        self._outcome = failed("ThreadLost", "The thread ended without a word.")
-        context = copy_context()
-        self._thread = threading.Thread(
-            target=lambda: context.run(self._run, task, arguments, voice),
-            name=f"tickwheel run {task.name}",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def outcome(self) -> Outcome:
-        """Return what came of the call."""
-        return self._outcome
-
-    async def ended(self) -> None:
-        """Wait for the thread to end."""
-        await self._done.wait()
-
-    async def stop(self, cancellation: Cancellation) -> None:
-        """Ask the thread to stop, and wait until it has, however long; nothing can kill it."""
-        cancellation.requested = True
-        _raise_in(self._thread, StopRequested)
-        interrupted = None
-        while not self._done.is_set():
-            try:
-                await self._done.wait()
-            except asyncio.CancelledError as error:
-                interrupted = error
-        if interrupted is not None:
-            raise interrupted
-
-    def _run(self, task: Task, arguments: dict[str, Any], voice: RunVoice) -> None:
-        try:
-            with speaking(voice):
-                self._outcome = _success(call_to_end(task, arguments))
-        except BaseException as error:
-            self._outcome = _failure(error)
-        finally:
-            self._loop.call_soon_threadsafe(self._done.set)
-
-
-def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
-    # Takes effect at the thread's next instruction; a call that blocks in C returns first.
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(kind)
-    )
-
-
-class _ThreadRelay:
-    """Carries a thread's words to the event loop, many at a time."""
-
-    def __init__(self, output: RunOutput, loop: asyncio.AbstractEventLoop) -> None:
-        self._output = output
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[str, Stream, LogLevel]] = []
-
-    def write(
-        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
-    ) -> None:
-        """Take a line, from any thread."""
-        with self._lock:
-            self._waiting.append((text, stream, level))
-            is_first = len(self._waiting) == 1
-        if is_first:
-            self._loop.call_soon_threadsafe(self.flush)
-
-    def progress(self, fraction: float, message: str | None = None) -> None:
-        """Take progress, from any thread."""
-        self._loop.call_soon_threadsafe(self._output.progress, fraction, message)
-
-    def flush(self) -> None:
-        """On the loop: hand over what is waiting."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for text, stream, level in waiting:
-            self._output.write(text, stream=stream, level=level)
 
 
 class _ChildListener:

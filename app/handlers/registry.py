@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from app.core.errors import InvalidInput, TickwheelError
 from app.core.vocabulary import JobKind
-from app.handlers.command_job import CommandHandler, read_command_config
+from app.handlers.command_job import CommandHandler, command_user, read_command_config
 from app.handlers.execution import (
     Execution,
     Outcome,
@@ -27,7 +27,7 @@ from app.handlers.options import HandlerOptions
 from app.handlers.python_calls import detail_of, type_name
 from app.handlers.python_job import PythonHandler, read_python_config
 from app.handlers.run_capture import Capture
-from app.handlers.task_modules import load_modules
+from app.handlers.task_modules import check_signatures, load_modules
 
 
 def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: HandlerOptions) -> None:
@@ -45,9 +45,11 @@ def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: Handle
 class Handlers:
     """Everything a worker needs to do what jobs ask."""
 
-    def __init__(self, options: HandlerOptions, http: HttpHandler) -> None:
+    def __init__(
+        self, options: HandlerOptions, http: HttpHandler, user: tuple[int, int] | None
+    ) -> None:
         self._http = http
-        self._command = CommandHandler(options)
+        self._command = CommandHandler(options, user)
         self._python = PythonHandler(options)
         self._capture = Capture()
         # Waiting for a slot is not counted in a run's time-out.
@@ -61,7 +63,9 @@ class Handlers:
         Raises TaskModuleBroken or Refused when the operator's settings cannot be had.
         """
         load_modules(options.task_modules)
-        handlers = cls(options, await HttpHandler.open(options, resolve))
+        check_signatures()
+        user = command_user(options.command_user) if options.allow_commands else None
+        handlers = cls(options, await HttpHandler.open(options, resolve), user)
         handlers._capture.begin()
         return handlers
 

@@ -64,13 +64,22 @@ def level_of(number: int) -> LogLevel:
 
 @contextmanager
 def speaking(voice: RunVoice) -> Iterator[None]:
-    """Attribute what is printed and logged inside to this run."""
+    """Attribute what is printed and logged inside to this run, to the last word."""
+    try:
+        with attributed_to(voice):
+            yield
+    finally:
+        voice.finish()
+
+
+@contextmanager
+def attributed_to(voice: RunVoice) -> Iterator[None]:
+    """Attribute what is said inside, and by threads started inside, to this run."""
     token = _voice.set(voice)
     try:
         yield
     finally:
         _voice.reset(token)
-        voice.finish()
 
 
 class RunLogHandler(logging.Handler):

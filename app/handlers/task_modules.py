@@ -15,7 +15,7 @@ _BUILT_IN = "app.handlers.builtin"
 
 
 class TaskModuleBroken(Exception):
-    """A module in TICKWHEEL_TASKS cannot be imported: the operator's mistake, told at start."""
+    """A module in TICKWHEEL_TASKS cannot be used as it is; told at start."""
 
 
 def load_modules(names: Iterable[str]) -> None:
@@ -26,6 +26,15 @@ def load_modules(names: Iterable[str]) -> None:
             import_module(name)
         except Exception as error:
             raise TaskModuleBroken(f"TICKWHEEL_TASKS names {name}: {error!r}.") from error
+
+
+def check_signatures() -> None:
+    """Read every signature now: what is wrong with one should not wait for its first run."""
+    for task in registered_tasks():
+        try:
+            _ = task.parameters_schema
+        except Exception as error:
+            raise TaskModuleBroken(f"The parameters of {task.name}: {error}") from error
 
 
 def find_task(name: str) -> Task:

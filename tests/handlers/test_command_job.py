@@ -4,9 +4,12 @@
 import asyncio
 import getpass
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from app.core.vocabulary import FailureReason, JobKind, RunState
 from app.handlers.command_job import command_user
 from app.handlers.execution import KILL_NOW, Outcome, Refused
 from app.handlers.options import HandlerOptions
-from app.handlers.registry import validate_config
+from app.handlers.registry import Handlers, validate_config
 from tests.handlers.conftest import (
     DEADLINE_SECONDS,
     RecordedOutput,
@@ -30,6 +33,15 @@ from tests.handlers.conftest import (
 )
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[Path]:
+    """A directory that an unprivileged user can use too, unlike pytest's."""
+    directory = Path(tempfile.mkdtemp(prefix="tickwheel-test-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
 
 
 async def run(
@@ -139,12 +151,26 @@ async def test_directory_is_fresh_writable_and_removed(output: RecordedOutput) -
     assert not Path(directory).exists()
 
 
-async def test_given_directory_is_used_and_kept(output: RecordedOutput, tmp_path: Path) -> None:
-    for part in (tmp_path, *tmp_path.parents[:2]):
-        part.chmod(0o755)
-    await run("pwd", output, config={"cwd": str(tmp_path)})
-    assert output.texts("stdout") == [str(tmp_path)]
-    assert tmp_path.exists()
+async def test_given_directory_is_used_and_kept(
+    output: RecordedOutput, shared_directory: Path
+) -> None:
+    await run("pwd", output, config={"cwd": str(shared_directory)})
+    assert output.texts("stdout") == [str(shared_directory)]
+    assert shared_directory.exists()
+
+
+async def test_the_operator_chooses_where_directories_are_made(
+    output: RecordedOutput, shared_directory: Path
+) -> None:
+    await run("pwd", output, options={"work_directory": str(shared_directory)})
+    assert output.texts("stdout")[0].startswith(f"{shared_directory}/tickwheel-")
+    assert list(shared_directory.iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_made_is_a_failure(output: RecordedOutput) -> None:
+    outcome = await run("pwd", output, options={"work_directory": "/no/such/place"})
+    assert outcome.error is not None
+    assert "No such file" in outcome.error.message
 
 
 async def test_what_a_command_leaves_behind_is_ended(output: RecordedOutput) -> None:
@@ -209,6 +235,21 @@ async def test_term_comes_first_so_that_a_command_can_clean_up(output: RecordedO
         execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
         attempt = asyncio.create_task(handlers.execute(execution, output))
         await output.line("ready")
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert "cleaned" in output.texts("stdout")
+
+
+async def test_a_stopped_command_is_woken_to_hear_its_term(output: RecordedOutput) -> None:
+    async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
+        script = "trap 'echo cleaned; exit 0' TERM; echo ready $$; kill -STOP $$"
+        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+        attempt = asyncio.create_task(handlers.execute(execution, output))
+        pid = int((await output.line(r"ready (\d+)"))[1])
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while psutil.Process(pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
@@ -288,6 +329,7 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
         attempt = asyncio.create_task(handlers.execute(execution, output))
         pid = int((await output.line(r"pid (\d+)"))[1])
+        directory = psutil.Process(pid).cwd()
         for child in psutil.Process().children():
             if "command_guard.py" in " ".join(child.cmdline()):
                 child.kill()
@@ -295,6 +337,36 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         assert outcome.state is RunState.FAILED
         assert not is_alive(pid)
         assert alive_with_mark(execution.run_id) == []
+        assert not Path(directory).exists()
+
+
+async def test_a_command_dies_with_its_guard_even_if_the_worker_cannot_look() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert worker.stdout is not None
+        pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
+        command = psutil.Process(pids[0])
+        guard = psutil.Process(command.ppid())
+        worker.send_signal(signal.SIGSTOP)
+        guard.kill()
+        await gone(command.pid)
+    finally:
+        # Awake again, the worker finds that its guard is gone and ends the rest.
+        worker.send_signal(signal.SIGCONT)
+        await gone(*pids)
+        worker.kill()
+        worker.communicate()
+
+
+async def test_short_of_memory_the_kernel_takes_the_job_before_its_guard(
+    output: RecordedOutput,
+) -> None:
+    await run("cat /proc/self/oom_score_adj; ps -o sess= -p $$; echo $$", output)
+    score, session, own = output.texts("stdout")
+    assert score == "500"
+    assert session.strip() == own
 
 
 async def test_a_guard_ignores_the_terms_meant_for_its_service_group(
@@ -350,6 +422,12 @@ async def test_the_operator_can_choose_the_user(output: RecordedOutput) -> None:
     await run("id -un", output, options={"command_user": "daemon"})
     await run("id -un", output, options={"command_user": "root"})
     assert output.texts("stdout") == ["daemon", "root"]
+
+
+async def test_a_worker_that_cannot_have_its_user_does_not_open() -> None:
+    with pytest.raises(Refused):
+        await Handlers.open(HandlerOptions(allow_commands=True, command_user="no-such-user"))
+    await (await Handlers.open(HandlerOptions(command_user="no-such-user"))).close()
 
 
 def test_a_user_that_does_not_exist_is_refused_instead_of_running_as_root() -> None:
