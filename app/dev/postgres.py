@@ -38,7 +38,7 @@ _START_SECONDS = 60.0
 _SUPERUSER = "postgres"
 
 _SETTINGS = {
-    "port": "5432",  # Part of the socket's name only; PGPORT must not change it.
+    "port": "5432",
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
@@ -101,7 +101,8 @@ class EmbeddedPostgres:
         """Return a URL that asyncpg and `app.store.database` both accept."""
         if self._socket_directory is None:
             raise AssertionError("PostgreSQL has not been started.")
-        return f"postgresql://{_SUPERUSER}@/{database}?host={self._socket_directory}"
+        # The port is only part of the socket's name; unsaid, clients would take PGPORT's.
+        return f"postgresql://{_SUPERUSER}@/{database}?host={self._socket_directory}&port=5432"
 
     async def start(self) -> str:
         """Start, wait until it accepts connections, make the database, and return its URL."""
