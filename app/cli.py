@@ -9,15 +9,24 @@ import asyncio
 import os
 import sys
 import zoneinfo
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import __version__
-from app.core.errors import Forbidden, InvalidInput, TickwheelError
+from app.core.errors import DependencyUnavailable, Forbidden, InvalidInput, TickwheelError
 
 if TYPE_CHECKING:
     from app.config import Settings
+
+
+class Process(StrEnum):
+    """What answers health checks."""
+
+    API = "api"
+    WORKER = "worker"
+
 
 _EXIT_FAILED = 1
 _EXIT_SETTINGS = 2
@@ -113,6 +122,23 @@ def tick(
     settings = load_settings(os.environ, required=("database_url", "redis_url"))
     configure_logs(settings, process="tick")
     asyncio.run(tick_once(settings))
+
+
+@cli.command()
+def health(
+    process: Annotated[Process, typer.Argument(help="Which process on this machine to ask.")],
+) -> None:
+    """Ask a running process whether it is ready; end with 0 if it is. For container checks."""
+    from app.config import load_settings
+    from app.listening import answers
+
+    settings = load_settings(os.environ)
+    address = {
+        Process.API: (settings.host, settings.port),
+        Process.WORKER: (settings.worker_host, settings.worker_port),
+    }
+    if not asyncio.run(answers(*address[process], "/readyz")):
+        raise DependencyUnavailable(f"The {process} is not ready.")
 
 
 @cli.command()

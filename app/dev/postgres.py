@@ -102,7 +102,8 @@ class EmbeddedPostgres:
         if self._socket_directory is None:
             raise AssertionError("PostgreSQL has not been started.")
         # The port is only part of the socket's name; unsaid, clients would take PGPORT's.
-        return f"postgresql://{_SUPERUSER}@/{database}?host={self._socket_directory}&port=5432"
+        place = f"host={self._socket_directory}&port={self._settings['port']}"
+        return f"postgresql://{_SUPERUSER}@/{database}?{place}"
 
     async def start(self) -> str:
         """Start, wait until it accepts connections, make the database, and return its URL."""
@@ -190,7 +191,7 @@ class EmbeddedPostgres:
         self._unfinished.rename(self._data)
 
     async def _launch(self, binaries: Path, account: Account | None) -> Child:
-        assert self._socket_directory is not None  # noqa: S101 - for mypy
+        assert self._socket_directory is not None
         settings = self._settings | {"unix_socket_directories": str(self._socket_directory)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with open_log(self._log) as log:
