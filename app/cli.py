@@ -158,9 +158,6 @@ def schema() -> None:
 
 
 def _serve(settings: "Settings") -> None:
-    import uvicorn
-
-    from app.asgi import build_application
     from app.listening import is_loopback, open_listener
 
     if not is_loopback(settings.host) and not settings.admin_token:
@@ -170,6 +167,11 @@ def _serve(settings: "Settings") -> None:
             "on 127.0.0.1."
         )
     listener = open_listener(settings.host, settings.port, setting="TICKWHEEL_PORT")
+
+    import uvicorn
+
+    from app.asgi import build_application
+
     config = uvicorn.Config(
         build_application(settings),
         log_config=None,
