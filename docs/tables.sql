@@ -1,15 +1,3 @@
-SET statement_timeout = 0;
-SET lock_timeout = 0;
-SET idle_in_transaction_session_timeout = 0;
-SET transaction_timeout = 0;
-SET client_encoding = 'UTF8';
-SET standard_conforming_strings = on;
-SELECT pg_catalog.set_config('search_path', '', false);
-SET check_function_bodies = false;
-SET xmloption = content;
-SET client_min_messages = warning;
-SET row_security = off;
-
 CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -17,10 +5,6 @@ CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
         RAISE EXCEPTION 'the audit is append-only';
     END
     $$;
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 CREATE TABLE public.api_token (
     id uuid NOT NULL,
@@ -162,6 +146,7 @@ CREATE TABLE public.run (
     previous_success_for timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     next_attempt_at timestamp with time zone NOT NULL,
+    blocked_at timestamp with time zone,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
     parameters jsonb NOT NULL,
@@ -259,6 +244,7 @@ WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02');
 
 CREATE TABLE public.schedule_counters (
     schedule_id uuid NOT NULL,
+    revision integer NOT NULL,
     run_count integer NOT NULL,
     success_count integer NOT NULL,
     failure_count integer NOT NULL,
@@ -366,9 +352,13 @@ CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (a
 
 CREATE INDEX job_list ON public.job USING btree (project_id, id);
 
+CREATE INDEX run_blocked ON public.run USING btree (schedule_id, job_id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL));
+
 CREATE INDEX run_busy ON public.run USING btree (schedule_id, next_attempt_at) WHERE (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) AND (schedule_id IS NOT NULL));
 
 CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
+
+CREATE INDEX run_finished ON public.run USING brin (finished_at) WITH (pages_per_range='32', autosummarize='on');
 
 CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
 
@@ -380,7 +370,7 @@ CREATE INDEX run_of_job ON public.run USING btree (job_id, id);
 
 CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (schedule_id IS NOT NULL);
 
-CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE ((state)::text = 'QUEUED'::text);
+CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
 CREATE INDEX schedule_due ON public.schedule USING btree (next_run_at, id) WHERE (next_run_at IS NOT NULL);
 
