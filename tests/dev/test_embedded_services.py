@@ -173,6 +173,15 @@ async def test_path_too_long_for_a_socket_still_works(directory: Path) -> None:
         assert await _ping(redis)
 
 
+async def test_path_with_spaces_and_punctuation_works(directory: Path) -> None:
+    odd = directory / "My Data, 100% 'mine' & more?"
+    async with running(odd / "postgres", durable=False) as server:
+        await upgrade(server.url)
+        assert await value(server.url, "SELECT 1") == 1
+    async with running_redis(odd / "redis") as redis:
+        assert await _ping(redis)
+
+
 async def test_half_made_cluster_is_made_again(directory: Path) -> None:
     unfinished = directory / "data.unfinished"
     unfinished.mkdir(parents=True)
