@@ -213,3 +213,11 @@ def main() -> None:
     except TickwheelError as error:
         typer.echo(error.message, err=True)
         sys.exit(_EXIT_FAILED)
+    except ConnectionError as error:
+        # Once it runs, a process bears with a server that is away; this is about the start.
+        typer.echo(
+            f"A server cannot be reached: {error}. Are TICKWHEEL_DATABASE_URL and "
+            "TICKWHEEL_REDIS_URL right, and are the servers up?",
+            err=True,
+        )
+        sys.exit(_EXIT_FAILED)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,11 @@ SERVERS = {
     "TICKWHEEL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "TICKWHEEL_REDIS_URL": "redis://127.0.0.1:1/0",
 }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def tickwheel(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,3 +88,17 @@ def test_health_of_nobody_is_bad() -> None:
 
 def test_settings_are_printed_as_a_table() -> None:
     assert "| `TICKWHEEL_PORT` | `8080` |" in tickwheel("settings").stdout
+
+
+@pytest.mark.parametrize("command", ["migrate", "dev"])
+def test_absent_server_is_said_in_one_line(command: str, tmp_path: Path) -> None:
+    said = tickwheel(
+        command,
+        **SERVERS,
+        TICKWHEEL_DATA_DIR=str(tmp_path / "data"),
+        TICKWHEEL_PORT=str(free_port()),
+        TICKWHEEL_WORKER_PORT="0",
+    )
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith("A server cannot be reached: ")
+    assert "Traceback" not in said.stderr
