@@ -9,15 +9,24 @@ import asyncio
 import os
 import sys
 import zoneinfo
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import __version__
-from app.core.errors import Forbidden, InvalidInput, TickwheelError
+from app.core.errors import DependencyUnavailable, Forbidden, InvalidInput, TickwheelError
 
 if TYPE_CHECKING:
     from app.config import Settings
+
+
+class Process(StrEnum):
+    """What answers health checks."""
+
+    API = "api"
+    WORKER = "worker"
+
 
 _EXIT_FAILED = 1
 _EXIT_SETTINGS = 2
@@ -116,6 +125,23 @@ def tick(
 
 
 @cli.command()
+def health(
+    process: Annotated[Process, typer.Argument(help="Which process on this machine to ask.")],
+) -> None:
+    """Ask a running process whether it is ready; end with 0 if it is. For container checks."""
+    from app.config import load_settings
+    from app.listening import answers
+
+    settings = load_settings(os.environ)
+    address = {
+        Process.API: (settings.host, settings.port),
+        Process.WORKER: (settings.worker_host, settings.worker_port),
+    }
+    if not asyncio.run(answers(*address[process], "/readyz")):
+        raise DependencyUnavailable(f"The {process} is not ready.")
+
+
+@cli.command()
 def settings() -> None:
     """Print every setting with its default, what is allowed and what it means (Markdown)."""
     from app.config import settings_table
@@ -132,9 +158,6 @@ def schema() -> None:
 
 
 def _serve(settings: "Settings") -> None:
-    import uvicorn
-
-    from app.asgi import build_application
     from app.listening import is_loopback, open_listener
 
     if not is_loopback(settings.host) and not settings.admin_token:
@@ -144,6 +167,11 @@ def _serve(settings: "Settings") -> None:
             "on 127.0.0.1."
         )
     listener = open_listener(settings.host, settings.port, setting="TICKWHEEL_PORT")
+
+    import uvicorn
+
+    from app.asgi import build_application
+
     config = uvicorn.Config(
         build_application(settings),
         log_config=None,
@@ -184,4 +212,12 @@ def main() -> None:
         sys.exit(_EXIT_SETTINGS)
     except TickwheelError as error:
         typer.echo(error.message, err=True)
+        sys.exit(_EXIT_FAILED)
+    except ConnectionError as error:
+        # Once it runs, a process bears with a server that is away; this is about the start.
+        typer.echo(
+            f"A server cannot be reached: {error}. Are TICKWHEEL_DATABASE_URL and "
+            "TICKWHEEL_REDIS_URL right, and are the servers up?",
+            err=True,
+        )
         sys.exit(_EXIT_FAILED)

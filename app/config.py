@@ -374,7 +374,7 @@ def _allowed(field: str) -> str:
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
-    assert isinstance(field.json_schema_extra, dict)  # noqa: S101 - `_setting` made it
+    assert isinstance(field.json_schema_extra, dict)
     return field.json_schema_extra
 
 

@@ -9,6 +9,7 @@ and publish as it likes. Tests that kill a server start one of their own.
 import os
 import shutil
 import tempfile
+import zoneinfo
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -22,6 +23,9 @@ from app.dev.redis import EmbeddedRedis
 from app.store.migrate import upgrade
 
 _TEMPLATE = "tickwheel"
+
+# As every entry point does: zones come from the pinned tzdata package and nowhere else.
+zoneinfo.reset_tzpath(())
 
 
 @pytest.fixture(scope="session")

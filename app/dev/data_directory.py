@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.core.errors import StateConflict
+from app.core.errors import DependencyUnavailable, StateConflict
 
 _TOKEN_BYTES = 32
 
@@ -20,8 +20,7 @@ _TOKEN_BYTES = 32
 @contextmanager
 def claimed(directory: Path, *, url: str) -> Iterator[None]:
     """Hold `directory` for this process, or say who holds it. `url` is where we will answer."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open_lock(directory)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,6 +42,17 @@ def admin_token(directory: Path) -> str:
             file.write(f"tw_admin.{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
     path.chmod(0o600)
     return path.read_text().strip()
+
+
+def _open_lock(directory: Path) -> int:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DependencyUnavailable(
+            f"The data directory {directory} cannot be used: {error.strerror}. Name another with "
+            "TICKWHEEL_DATA_DIR, or start Tickwheel as the user who owns this one."
+        ) from error
 
 
 def _taken(directory: Path, content: bytes) -> StateConflict:

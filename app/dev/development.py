@@ -9,13 +9,14 @@ makes short work of the API and the worker.
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal
 
 import structlog
 
 from app.config import Settings
+from app.core.clock import elapsed_seconds
 from app.core.errors import DependencyUnavailable
 from app.dev.banner import banner
 from app.dev.data_directory import admin_token, claimed
@@ -27,6 +28,8 @@ from app.listening import address_url, answers, wait_until_free
 from app.store.migrate import upgrade
 
 _READY_SECONDS = 60.0
+# `make` passes on a signal that we may have received from the terminal or the group already.
+_SAME_SIGNAL_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 Programs = Callable[[Mapping[str, str]], Sequence[Program]]
@@ -75,6 +78,7 @@ class _Instance:
         self._started_programs: Sequence[Program] = ()
         self._supervisor = Supervisor()
         self._stop_asked = asyncio.Event()
+        self._stop_asked_at_seconds = 0.0
 
     async def run(self) -> None:
         """Start, serve until a signal or a failure, and stop whatever was started."""
@@ -91,12 +95,13 @@ class _Instance:
                 serving.result()
 
     def _ask_stop(self) -> None:
-        if self._stop_asked.is_set():
+        if not self._stop_asked.is_set():
+            _log.info("dev.stopping", hint="a second signal does not wait for running work")
+            self._stop_asked.set()
+            self._stop_asked_at_seconds = elapsed_seconds()
+        elif elapsed_seconds() - self._stop_asked_at_seconds > _SAME_SIGNAL_SECONDS:
             for program in self._started_programs:
                 program.kill()
-        else:
-            _log.info("Stopping. Once more, and running work is not waited for.")
-            self._stop_asked.set()
 
     async def _serve(self) -> None:
         environment = await self._prepare()
@@ -155,11 +160,13 @@ async def _ended(task: asyncio.Task[None]) -> None:
 @contextmanager
 def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    for signal in (SIGINT, SIGTERM, SIGHUP):
+    # Under `nohup` a terminal that closes is not a reason to stop.
+    hang_up = () if getsignal(SIGHUP) == SIG_IGN else (SIGHUP,)
+    signals = (SIGINT, SIGTERM, *hang_up)
+    for signal in signals:
         loop.add_signal_handler(signal, stop)
     try:
         yield
     finally:
-        for signal in (SIGINT, SIGTERM, SIGHUP):
-            with suppress(ValueError):
-                loop.remove_signal_handler(signal)
+        for signal in signals:
+            loop.remove_signal_handler(signal)

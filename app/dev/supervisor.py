@@ -68,7 +68,7 @@ class Supervisor:
             try:
                 await service.stop()
             except Exception:
-                _log.exception("A service did not stop.", service=service.name)
+                _log.exception("service.stop_failed", service=service.name)
 
 
 async def keep_running(service: Service) -> None:
@@ -80,7 +80,7 @@ async def keep_running(service: Service) -> None:
         if elapsed_seconds() - started_at_seconds > _RAN_WELL_SECONDS:
             delay_seconds = 0.0
         _log.warning(
-            "A service ended; starting it again.",
+            "service.ended",
             service=service.name,
             exit_code=code,
             delay_seconds=delay_seconds,
@@ -90,7 +90,7 @@ async def keep_running(service: Service) -> None:
         try:
             await service.start()
         except (TickwheelError, OSError) as error:
-            _log.error("A service did not start.", service=service.name, error=str(error))
+            _log.error("service.start_failed", service=service.name, error=str(error))
 
 
 def _first(failures: BaseExceptionGroup[TickwheelError]) -> TickwheelError:

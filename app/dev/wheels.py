@@ -26,18 +26,14 @@ def wheel_path(package: str, *parts: str) -> Path:
     )
 
 
-def let_run(account: Account, programs: Path) -> None:
-    """Let `account` run the programs in a tree, also where they were installed for us alone."""
-    open_way(account, programs)
-    closed = [path for path in (programs, *programs.rglob("*")) if not _is_open_to_all(path)]
-    for path in closed:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(mode | _wanted(mode))
-
-
-def _is_open_to_all(path: Path) -> bool:
-    mode = path.stat().st_mode
-    return mode & _wanted(mode) == _wanted(mode)
+def let_run(account: Account, *trees: Path) -> None:
+    """Let `account` run and load what is in `trees`, also where it was installed for us alone."""
+    for tree in trees:
+        open_way(account, tree)
+        for path in (tree, *tree.rglob("*")):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & _wanted(mode) != _wanted(mode):
+                path.chmod(mode | _wanted(mode))
 
 
 def _wanted(mode: int) -> int:

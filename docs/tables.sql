@@ -1,0 +1,414 @@
+CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        RAISE EXCEPTION 'the audit is append-only';
+    END
+    $$;
+
+CREATE TABLE public.api_token (
+    id uuid NOT NULL,
+    project_id uuid,
+    name character varying(200) NOT NULL,
+    role character varying(32) NOT NULL,
+    secret_hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_token_role CHECK (((role)::text = ANY ((ARRAY['VIEWER'::character varying, 'OPERATOR'::character varying, 'EDITOR'::character varying, 'ADMIN'::character varying])::text[])))
+);
+
+CREATE TABLE public.attempt (
+    run_id uuid NOT NULL,
+    number integer NOT NULL,
+    state character varying(32) NOT NULL,
+    worker text,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    error jsonb,
+    exit_code integer,
+    http_status integer,
+    CONSTRAINT attempt_state CHECK (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying, 'SUCCEEDED'::character varying, 'FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[])))
+);
+
+CREATE TABLE public.audit (
+    id uuid NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    project_id uuid,
+    actor jsonb,
+    action text NOT NULL,
+    subject_kind text NOT NULL,
+    subject_id uuid,
+    summary text NOT NULL,
+    changes jsonb NOT NULL,
+    request_id text,
+    address text
+);
+
+CREATE TABLE public.event (
+    id bigint NOT NULL,
+    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    project_id uuid NOT NULL,
+    subject text NOT NULL,
+    change text NOT NULL,
+    entity_ids uuid[] NOT NULL,
+    revisions integer[] NOT NULL,
+    parent_ids uuid[],
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE SEQUENCE public.fencing_token
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1000;
+
+CREATE TABLE public.idempotency (
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    operation text NOT NULL,
+    content_hash character varying(64) NOT NULL,
+    result_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.job (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    name character varying(200) NOT NULL,
+    description text,
+    version integer NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    archived_at timestamp with time zone,
+    created_by jsonb,
+    updated_by jsonb,
+    kind character varying(32) NOT NULL,
+    config jsonb NOT NULL,
+    parameters_schema jsonb,
+    parameters jsonb NOT NULL,
+    queue character varying(200) NOT NULL,
+    priority integer NOT NULL,
+    timeout_seconds double precision NOT NULL,
+    concurrency_limit integer,
+    retry jsonb NOT NULL,
+    on_worker_lost character varying(32) NOT NULL,
+    tags jsonb NOT NULL,
+    CONSTRAINT job_concurrency CHECK ((concurrency_limit > 0)),
+    CONSTRAINT job_kind CHECK (((kind)::text = ANY ((ARRAY['HTTP'::character varying, 'COMMAND'::character varying, 'PYTHON'::character varying])::text[]))),
+    CONSTRAINT job_on_worker_lost CHECK (((on_worker_lost)::text = ANY ((ARRAY['RETRY'::character varying, 'FAIL'::character varying])::text[]))),
+    CONSTRAINT job_timeout CHECK ((timeout_seconds > (0)::double precision))
+);
+
+CREATE TABLE public.project (
+    id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    name character varying(200) NOT NULL,
+    version integer NOT NULL,
+    defaults jsonb NOT NULL,
+    retention_seconds integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT project_retention CHECK ((retention_seconds > 0))
+);
+
+CREATE TABLE public.run (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    schedule_id uuid,
+    schedule_version integer,
+    rerun_of_id uuid,
+    revision integer NOT NULL,
+    state character varying(32) NOT NULL,
+    reason character varying(32),
+    message text,
+    cause character varying(32) NOT NULL,
+    triggered_by jsonb,
+    overlap character varying(32) NOT NULL,
+    scheduled_for timestamp with time zone NOT NULL,
+    scheduled_local character varying(32),
+    due_at timestamp with time zone NOT NULL,
+    range_end timestamp with time zone,
+    range_count integer,
+    previous_success_for timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    blocked_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    parameters jsonb NOT NULL,
+    result jsonb,
+    error jsonb,
+    tags jsonb NOT NULL,
+    queue character varying(200) NOT NULL,
+    priority integer NOT NULL,
+    attempt integer NOT NULL,
+    max_attempts integer NOT NULL,
+    crash_count integer NOT NULL,
+    progress double precision,
+    progress_message text,
+    worker_id uuid,
+    fencing_token bigint,
+    lease_expires_at timestamp with time zone,
+    cancel_requested_at timestamp with time zone,
+    first_started_at timestamp with time zone,
+    CONSTRAINT run_attempts CHECK ((attempt <= (max_attempts + crash_count))),
+    CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
+    CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
+    CONSTRAINT run_finished_is_over CHECK ((((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) = (finished_at IS NULL))),
+    CONSTRAINT run_overlap CHECK (((overlap)::text = ANY ((ARRAY['SKIP'::character varying, 'ALLOW'::character varying, 'QUEUE_ONE'::character varying, 'QUEUE_ALL'::character varying, 'CANCEL_RUNNING'::character varying])::text[]))),
+    CONSTRAINT run_range CHECK ((range_end >= scheduled_for)),
+    CONSTRAINT run_reason CHECK (((reason)::text = ANY ((ARRAY['PAUSED'::character varying, 'STOPPED'::character varying, 'OUTSIDE_WINDOW'::character varying, 'OVERRIDDEN'::character varying, 'ARCHIVED'::character varying, 'CIRCUIT_BREAKER'::character varying, 'DEPENDENCY'::character varying, 'OVERLAP'::character varying, 'TOO_LATE'::character varying, 'COALESCED'::character varying, 'CATCH_UP_NONE'::character varying, 'CALENDAR'::character varying, 'SPACING'::character varying, 'LIMIT'::character varying, 'QUARANTINED'::character varying, 'CANCEL_REQUESTED'::character varying, 'REPLACED'::character varying, 'WORKER_LOST'::character varying, 'TIMEOUT'::character varying, 'ERROR'::character varying, 'REJECTED'::character varying])::text[]))),
+    CONSTRAINT run_running_has_lease CHECK ((((state)::text <> 'RUNNING'::text) OR ((fencing_token IS NOT NULL) AND (lease_expires_at IS NOT NULL) AND (started_at IS NOT NULL)))),
+    CONSTRAINT run_state CHECK (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying, 'SUCCEEDED'::character varying, 'FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[])))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02');
+
+CREATE TABLE public.run_log (
+    run_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    line_count integer NOT NULL,
+    attempt integer NOT NULL,
+    dropped integer NOT NULL,
+    lines jsonb NOT NULL
+);
+
+CREATE TABLE public.schedule (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    name character varying(200) NOT NULL,
+    description text,
+    version integer NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    archived_at timestamp with time zone,
+    created_by jsonb,
+    updated_by jsonb,
+    owner jsonb,
+    state character varying(32) NOT NULL,
+    state_reason text,
+    paused_at timestamp with time zone,
+    paused_by jsonb,
+    paused_until timestamp with time zone,
+    resume_with character varying(32),
+    last_error jsonb,
+    timings jsonb NOT NULL,
+    timezone character varying(100) NOT NULL,
+    dst_gap character varying(32) NOT NULL,
+    dst_fold character varying(32) NOT NULL,
+    start_at timestamp with time zone,
+    end_at timestamp with time zone,
+    max_runs integer,
+    jitter_seconds double precision NOT NULL,
+    overlap character varying(32) NOT NULL,
+    catch_up character varying(32) NOT NULL,
+    catch_up_window_seconds double precision NOT NULL,
+    catch_up_limit integer NOT NULL,
+    pause_after_failures integer,
+    parameters jsonb NOT NULL,
+    priority integer,
+    tags jsonb NOT NULL,
+    definition_hash character varying(64) NOT NULL,
+    cursor_at timestamp with time zone NOT NULL,
+    next_run_at timestamp with time zone,
+    runs_made integer NOT NULL,
+    CONSTRAINT schedule_catch_up CHECK (((catch_up)::text = ANY ((ARRAY['NONE'::character varying, 'LATEST'::character varying, 'ALL'::character varying])::text[]))),
+    CONSTRAINT schedule_dst_fold CHECK (((dst_fold)::text = ANY ((ARRAY['FIRST'::character varying, 'LAST'::character varying, 'BOTH'::character varying])::text[]))),
+    CONSTRAINT schedule_dst_gap CHECK (((dst_gap)::text = ANY ((ARRAY['RUN_AT_GAP_END'::character varying, 'SHIFT'::character varying, 'SKIP'::character varying])::text[]))),
+    CONSTRAINT schedule_jitter CHECK ((jitter_seconds >= (0)::double precision)),
+    CONSTRAINT schedule_max_runs CHECK ((max_runs > 0)),
+    CONSTRAINT schedule_next_after_cursor CHECK ((next_run_at > cursor_at)),
+    CONSTRAINT schedule_only_active_is_due CHECK ((((state)::text = 'ACTIVE'::text) OR (next_run_at IS NULL))),
+    CONSTRAINT schedule_overlap CHECK (((overlap)::text = ANY ((ARRAY['SKIP'::character varying, 'ALLOW'::character varying, 'QUEUE_ONE'::character varying, 'QUEUE_ALL'::character varying, 'CANCEL_RUNNING'::character varying])::text[]))),
+    CONSTRAINT schedule_resume_with CHECK (((resume_with)::text = ANY ((ARRAY['SKIP'::character varying, 'LATEST'::character varying, 'ALL'::character varying, 'DRIP'::character varying])::text[]))),
+    CONSTRAINT schedule_state CHECK (((state)::text = ANY ((ARRAY['ACTIVE'::character varying, 'PAUSED'::character varying, 'COMPLETED'::character varying, 'EXPIRED'::character varying, 'QUARANTINED'::character varying, 'ARCHIVED'::character varying])::text[]))),
+    CONSTRAINT schedule_window CHECK ((end_at > start_at))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02');
+
+CREATE TABLE public.schedule_counters (
+    schedule_id uuid NOT NULL,
+    revision integer NOT NULL,
+    run_count integer NOT NULL,
+    success_count integer NOT NULL,
+    failure_count integer NOT NULL,
+    skip_count integer NOT NULL,
+    miss_count integer NOT NULL,
+    consecutive_failures integer NOT NULL,
+    last_run_at timestamp with time zone,
+    last_run_id uuid,
+    last_success_for timestamp with time zone
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+CREATE TABLE public.scheduler_state (
+    id integer NOT NULL,
+    state character varying(32) NOT NULL,
+    reason text,
+    changed_by jsonb,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT scheduler_state_is_one_row CHECK ((id = 1)),
+    CONSTRAINT scheduler_state_word CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying, 'DRAINING'::character varying, 'STOPPED'::character varying])::text[])))
+);
+
+CREATE SEQUENCE public.scheduler_state_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE public.scheduler_state_id_seq OWNED BY public.scheduler_state.id;
+
+CREATE TABLE public.worker (
+    id uuid NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    state character varying(32) NOT NULL,
+    queues text[] NOT NULL,
+    slots integer NOT NULL,
+    busy integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_tick_at timestamp with time zone,
+    CONSTRAINT worker_state CHECK (((state)::text = ANY ((ARRAY['ONLINE'::character varying, 'DRAINING'::character varying, 'LOST'::character varying, 'STOPPED'::character varying])::text[])))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE ONLY public.scheduler_state ALTER COLUMN id SET DEFAULT nextval('public.scheduler_state_id_seq'::regclass);
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.attempt
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (run_id, number);
+
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, key);
+
+ALTER TABLE ONLY public.job
+    ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.project
+    ADD CONSTRAINT project_key_key UNIQUE (key);
+
+ALTER TABLE ONLY public.project
+    ADD CONSTRAINT project_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.run_log
+    ADD CONSTRAINT run_log_pkey PRIMARY KEY (run_id, sequence);
+
+ALTER TABLE ONLY public.run
+    ADD CONSTRAINT run_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.schedule_counters
+    ADD CONSTRAINT schedule_counters_pkey PRIMARY KEY (schedule_id);
+
+ALTER TABLE ONLY public.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.scheduler_state
+    ADD CONSTRAINT scheduler_state_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+
+CREATE INDEX audit_list ON public.audit USING btree (project_id, id);
+
+CREATE INDEX audit_of_subject ON public.audit USING btree (subject_id, id);
+
+CREATE INDEX event_at ON public.event USING btree (at);
+
+CREATE INDEX event_transaction ON public.event USING btree (transaction_id, id);
+
+CREATE INDEX idempotency_at ON public.idempotency USING btree (created_at);
+
+CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (archived_at IS NULL);
+
+CREATE INDEX job_list ON public.job USING btree (project_id, id);
+
+CREATE INDEX run_blocked ON public.run USING btree (schedule_id, job_id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL));
+
+CREATE INDEX run_busy ON public.run USING btree (schedule_id, next_attempt_at) WHERE (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) AND (schedule_id IS NOT NULL));
+
+CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
+
+CREATE INDEX run_finished ON public.run USING brin (finished_at) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
+
+CREATE INDEX run_list ON public.run USING btree (project_id, id);
+
+CREATE UNIQUE INDEX run_occurrence ON public.run USING btree (schedule_id, scheduled_for) WHERE ((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying])::text[]));
+
+CREATE INDEX run_of_job ON public.run USING btree (job_id, id);
+
+CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (schedule_id IS NOT NULL);
+
+CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
+
+CREATE INDEX schedule_due ON public.schedule USING btree (next_run_at, id) WHERE (next_run_at IS NOT NULL);
+
+CREATE UNIQUE INDEX schedule_key ON public.schedule USING btree (project_id, key) WHERE (archived_at IS NULL);
+
+CREATE INDEX schedule_list ON public.schedule USING btree (project_id, id);
+
+CREATE INDEX schedule_of_job ON public.schedule USING btree (job_id, id);
+
+CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id, definition_hash) WHERE (archived_at IS NULL);
+
+CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+
+CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.attempt
+    ADD CONSTRAINT attempt_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.job
+    ADD CONSTRAINT job_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.run
+    ADD CONSTRAINT run_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job(id);
+
+ALTER TABLE ONLY public.run_log
+    ADD CONSTRAINT run_log_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.run
+    ADD CONSTRAINT run_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id);
+
+ALTER TABLE ONLY public.schedule_counters
+    ADD CONSTRAINT schedule_counters_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id);
+
+ALTER TABLE ONLY public.schedule
+    ADD CONSTRAINT schedule_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job(id);
+
+ALTER TABLE ONLY public.schedule
+    ADD CONSTRAINT schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

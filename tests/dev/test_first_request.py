@@ -1,0 +1,49 @@
+"""The line that the banner offers, pasted into a shell against a server that only listens."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from app.dev.banner import first_request
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+@pytest.mark.parametrize("token_is_set", [False, True])
+async def test_job_is_created_and_its_id_is_used_for_the_schedule(
+    tmp_path: Path, token_is_set: bool
+) -> None:
+    directory = tmp_path / "a place with 'quotes'"
+    directory.mkdir()
+    (directory / "admin-token").write_text("t" * 40 + "\n")
+    heard: list[tuple[str, dict[str, Any]]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        heard.append((request.headers["Authorization"], await request.json()))
+        return web.json_response(
+            {"data": {"jobCreate": {"job": {"id": "Sm9iOjE=" * 8}, "errors": []}}}
+        )
+
+    application = web.Application()
+    application.router.add_post("/graphql", answer)
+    async with TestServer(application) as server:
+        line = first_request(
+            url=f"http://127.0.0.1:{server.port}", directory=directory, token_is_set=token_is_set
+        )
+        shell = await asyncio.create_subprocess_exec(
+            "bash", "-c", line, env={"PATH": "/usr/bin:/bin", "TICKWHEEL_ADMIN_TOKEN": "t" * 40}
+        )
+        assert await asyncio.wait_for(shell.wait(), 30) == 0
+
+    assert [authorization for authorization, _ in heard] == ["Bearer " + "t" * 40] * 2
+    job, schedule = (body for _, body in heard)
+    assert job["variables"]["input"]["key"] == "hello"
+    assert schedule["variables"]["input"]["jobId"] == "Sm9iOjE=" * 8
+    assert "scheduleCreate" in schedule["query"]
+    assert json.dumps(schedule["variables"]["input"]["fields"])
