@@ -7,6 +7,7 @@ part that is given must hold; `any_of` and `none_of` nest.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,28 @@ from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, Schedule
 from app.models import Job, Run, Schedule, ScheduleCounters
 
 Tags = tuple[tuple[str, str], ...]
+
+
+class TimingKind(StrEnum):
+    """Kinds of timing, and the frequencies that are sugar for some."""
+
+    CRON = "CRON"
+    INTERVAL = "INTERVAL"
+    CALENDAR_INTERVAL = "CALENDAR_INTERVAL"
+    ONCE = "ONCE"
+    HOURLY = "HOURLY"
+    DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
+    MONTHLY = "MONTHLY"
+
+
+# The key of each kind in a stored timing; the other kinds are frequencies of a cron timing.
+_STORED_KIND = {
+    TimingKind.CRON: "cron",
+    TimingKind.INTERVAL: "interval",
+    TimingKind.CALENDAR_INTERVAL: "calendarInterval",
+    TimingKind.ONCE: "once",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +103,7 @@ class ScheduleFilter:
     states: tuple[ScheduleState, ...] | None = None
     job_id: UUID | None = None
     job_kinds: tuple[JobKind, ...] | None = None
-    timing_kinds: tuple[str, ...] | None = None
+    timing_kinds: tuple[TimingKind, ...] | None = None
     timezones: tuple[str, ...] | None = None
     tags: Tags = ()
     next_run_at: TimeRange | None = None
@@ -107,6 +130,12 @@ class ScheduleFilter:
             *_nested(self),
         )
 
+    def standing(self) -> ColumnElement[bool]:
+        """Return the filter; archived schedules pass only where it names that state."""
+        if self.names_states():
+            return self.condition()
+        return and_(self.condition(), col(Schedule.archived_at).is_(None))
+
     def names_states(self) -> bool:
         """Return whether this filter, or a part of it, says which states are meant."""
         parts = (*self.all_of, *self.any_of, *self.none_of)
@@ -125,9 +154,10 @@ class ScheduleFilter:
         return conditions
 
 
-def _has_timing(kind: str) -> ColumnElement[bool]:
-    by_kind = col(Schedule.timings).contains([{"kind": kind}])
-    return or_(by_kind, col(Schedule.timings).contains([{"frequency": kind}]))
+def _has_timing(kind: TimingKind) -> ColumnElement[bool]:
+    stored = _STORED_KIND.get(kind)
+    part: dict[str, Any] = {stored: {}} if stored else {"cron": {"frequency": kind.value}}
+    return col(Schedule.timings).contains([part])
 
 
 def _one_of(*pairs: tuple[Any, Sequence[Any] | None]) -> list[ColumnElement[bool]]:

@@ -80,9 +80,7 @@ def select_schedules(
     project_id: UUID, *, search: str | None, narrowed: ScheduleFilter
 ) -> Select[Any]:
     """Return the query for a list; archived ones only where the filter names that state."""
-    query = select_records(project_id).where(narrowed.condition())
-    if not narrowed.names_states():
-        query = query.where(col(Schedule.archived_at).is_(None))
+    query = select_records(project_id).where(narrowed.standing())
     words = matches_words(
         search or "", col(Schedule.key), col(Schedule.name), col(Schedule.description)
     )

@@ -1,0 +1,324 @@
+"""Create, change and archive jobs.
+
+A definition is checked whole before anything is written, and every failure found is reported
+with its path into the input.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from app.core.errors import Invalid, NotFound, StateConflict
+from app.core.retry import RetryPolicy
+from app.core.vocabulary import JobKind, OnWorkerLost, Role
+from app.handlers.registry import validate_config
+from app.models import Job
+from app.models.columns import new_id
+from app.runtime import Runtime
+from app.services.absent import ABSENT, Given, is_given
+from app.services.access import Principal
+from app.services.findings import Findings
+from app.services.rules import (
+    check_description,
+    check_key,
+    check_name,
+    check_object,
+    check_parameters_schema,
+    check_priority,
+    check_queue,
+    check_tags,
+)
+from app.services.writing import (
+    Accepted,
+    Subject,
+    Written,
+    check_version,
+    claim_key,
+    field_changes,
+    note_audit,
+    note_change,
+)
+from app.store.database import Transaction
+from app.store.instants import read_now
+from app.store.jobs import insert_job, lock_job, read_job, read_schedule_keys_of_job, update_job
+
+_LONGEST_TIMEOUT = timedelta(days=30)
+_MOST_ATTEMPTS = 100
+_LONGEST_DELAY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFields:
+    """What a job may be given; absent fields keep their value or take their default."""
+
+    name: Given[str] = ABSENT
+    description: Given[str] = ABSENT
+    config: Given[Any] = ABSENT
+    parameters_schema: Given[Any] = ABSENT
+    parameters: Given[Any] = ABSENT
+    queue: Given[str] = ABSENT
+    priority: Given[int] = ABSENT
+    timeout: Given[timedelta] = ABSENT
+    concurrency_limit: Given[int] = ABSENT
+    retry: Given[RetryPolicy] = ABSENT
+    on_worker_lost: Given[OnWorkerLost] = ABSENT
+    tags: Given[dict[str, str]] = ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to create."""
+
+    key: str
+    kind: JobKind
+    fields: JobFields
+    idempotency_key: str | None = None
+
+
+async def create_job(runtime: Runtime, principal: Principal, request: JobRequest) -> Accepted[Job]:
+    """Create a job."""
+    principal.require(Role.EDITOR)
+    findings = Findings()
+    with findings.under():
+        check_key(request.key)
+    columns = {**_defaults(runtime, request.key), **_columns(request.fields, findings)}
+    _check_definition(runtime, request.kind, columns, findings)
+    findings.raise_if_any()
+    written, job_id = Written(), new_id()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        earlier = await claim_key(
+            transaction,
+            principal,
+            operation="jobCreate",
+            key=request.idempotency_key,
+            content={"key": request.key, "kind": request.kind, "job": columns},
+            result_id=job_id,
+        )
+        if earlier is not None:
+            return Accepted(await _find(transaction, principal, earlier), replayed=True)
+        now = await read_now(transaction)
+        job = Job(
+            id=job_id,
+            project_id=principal.project_id,
+            key=request.key,
+            kind=request.kind,
+            created_at=now,
+            updated_at=now,
+            created_by=principal.actor,
+            updated_by=principal.actor,
+            **columns,
+        )
+        await insert_job(transaction, job)
+        await _record(transaction, written, principal, job, "jobCreate", "CREATED")
+    await runtime.announce(written.changes)
+    return Accepted(job)
+
+
+async def update_job_definition(
+    runtime: Runtime,
+    principal: Principal,
+    job_id: UUID,
+    fields: JobFields,
+    *,
+    expected_version: int | None,
+) -> Accepted[Job]:
+    """Change a job; its next runs use the new definition."""
+    principal.require(Role.EDITOR)
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        job = await _lock(transaction, principal, job_id)
+        check_version(expected_version, job.version)
+        findings = Findings()
+        given = _columns(fields, findings, cleared=_defaults(runtime, job.key))
+        _check_definition(runtime, job.kind, {**job.model_dump(), **given}, findings)
+        findings.raise_if_any()
+        changes = field_changes(job.model_dump(), given)
+        if changes:
+            job = await update_job(
+                transaction,
+                job_id,
+                {**given, "version": job.version + 1, "updated_by": principal.actor},
+            )
+            await _record(
+                transaction, written, principal, job, "jobUpdate", "UPDATED", changes=changes
+            )
+    await runtime.announce(written.changes)
+    return Accepted(job)
+
+
+async def archive_job(runtime: Runtime, principal: Principal, job_id: UUID) -> Accepted[Job]:
+    """Archive a job that no schedule uses any more; archiving twice changes nothing."""
+    principal.require(Role.EDITOR)
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        job = await _lock(transaction, principal, job_id, archived=True)
+        if job.archived_at is None:
+            await _check_unused(transaction, job)
+            now = await read_now(transaction)
+            job = await update_job(
+                transaction,
+                job_id,
+                {"archived_at": now, "version": job.version + 1, "updated_by": principal.actor},
+            )
+            await _record(transaction, written, principal, job, "jobArchive", "ARCHIVED")
+    await runtime.announce(written.changes)
+    return Accepted(job)
+
+
+def unknown_job(job_id: UUID | str) -> NotFound:
+    """Return the failure of a look-up."""
+    return NotFound("There is no such job in this project.", id=str(job_id))
+
+
+async def _find(transaction: Transaction, principal: Principal, job_id: UUID) -> Job:
+    job = await read_job(transaction, principal.project_id, job_id)
+    if job is None:
+        raise unknown_job(job_id)
+    return job
+
+
+async def _lock(
+    transaction: Transaction, principal: Principal, job_id: UUID, *, archived: bool = False
+) -> Job:
+    job = await lock_job(transaction, principal.project_id, job_id)
+    if job is None:
+        raise unknown_job(job_id).under("id")
+    if job.archived_at is not None and not archived:
+        raise StateConflict(
+            "The job is archived; its key may be used for a new one.",
+            current="ARCHIVED",
+            allowed=["ACTIVE"],
+            path=("id",),
+        )
+    return job
+
+
+async def _check_unused(transaction: Transaction, job: Job) -> None:
+    keys = await read_schedule_keys_of_job(transaction, job.id, limit=4)
+    if keys:
+        named = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+        raise StateConflict(
+            f"Schedules still use this job ({named}): archive them first.",
+            current="ACTIVE",
+            allowed=["a job without schedules"],
+            path=("id",),
+        )
+
+
+def _defaults(runtime: Runtime, key: str) -> dict[str, Any]:
+    """Return what a job has where nothing is said."""
+    return {
+        "name": key,
+        "description": None,
+        "config": {},
+        "parameters_schema": None,
+        "parameters": {},
+        "queue": "default",
+        "priority": 0,
+        "timeout_seconds": runtime.defaults.timeout.total_seconds(),
+        "concurrency_limit": None,
+        "retry": RetryPolicy(max_attempts=runtime.defaults.max_attempts).to_json(),
+        "on_worker_lost": OnWorkerLost.RETRY,
+        "tags": {},
+    }
+
+
+def _columns(
+    fields: JobFields, findings: Findings, *, cleared: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the columns of the fields that are given; cleared ones take their default."""
+    columns: dict[str, Any] = {}
+    for name, column, read in _READERS:
+        value = getattr(fields, name)
+        if value is None and cleared is not None:
+            columns[column] = cleared[column]
+        elif is_given(value) and value is not None:
+            with findings.under():
+                columns[column] = read(value)
+    return columns
+
+
+def _read_timeout(timeout: timedelta) -> float:
+    if not timedelta(seconds=1) <= timeout <= _LONGEST_TIMEOUT:
+        raise Invalid("A time-out lasts between 1 second and 30 days.", path=("timeout",))
+    return timeout.total_seconds()
+
+
+def _read_concurrency_limit(limit: int) -> int:
+    if not 1 <= limit <= 100_000:
+        raise Invalid(
+            "A concurrency limit lies between 1 and 100,000.", path=("concurrencyLimit",)
+        )
+    return limit
+
+
+def _read_retry(policy: RetryPolicy) -> dict[str, Any]:
+    findings = Findings()
+    bounds = {
+        "maxAttempts": (1 <= policy.max_attempts <= _MOST_ATTEMPTS, "between 1 and 100"),
+        "multiplier": (1 <= policy.multiplier <= 100, "between 1 and 100"),
+        "initialDelay": (policy.initial_delay <= _LONGEST_DELAY, "at most 7 days"),
+        "maxDelay": (
+            policy.initial_delay <= policy.max_delay <= _LONGEST_DELAY,
+            "between initialDelay and 7 days",
+        ),
+    }
+    for name, (holds, allowed) in bounds.items():
+        if not holds:
+            findings.add(Invalid(f"{name} must be {allowed}.", path=("retry", name)))
+    findings.raise_if_any()
+    return policy.to_json()
+
+
+_READERS = (
+    ("name", "name", check_name),
+    ("description", "description", check_description),
+    ("config", "config", lambda value: check_object(value, "config")),
+    (
+        "parameters_schema",
+        "parameters_schema",
+        lambda value: check_object(value, "parametersSchema"),
+    ),
+    ("parameters", "parameters", lambda value: check_object(value, "parameters")),
+    ("queue", "queue", check_queue),
+    ("priority", "priority", check_priority),
+    ("timeout", "timeout_seconds", _read_timeout),
+    ("concurrency_limit", "concurrency_limit", _read_concurrency_limit),
+    ("retry", "retry", _read_retry),
+    ("on_worker_lost", "on_worker_lost", OnWorkerLost),
+    ("tags", "tags", check_tags),
+)
+
+
+def _check_definition(
+    runtime: Runtime, kind: JobKind, columns: Mapping[str, Any], findings: Findings
+) -> None:
+    """Note what is wrong with the definition as a whole."""
+    with findings.under("config"):
+        validate_config(kind, columns["config"], options=runtime.handler_options)
+    schema = columns["parameters_schema"]
+    if schema is not None:
+        with findings.under():
+            check_parameters_schema(schema)
+
+
+async def _record(
+    transaction: Transaction,
+    written: Written,
+    principal: Principal,
+    job: Job,
+    action: str,
+    change: str,
+    *,
+    changes: list[dict[str, Any]] | None = None,
+) -> None:
+    summary = f"{change.capitalize()} job {job.key}."
+    await note_audit(
+        transaction, principal, action, Subject.JOB, [(job.id, summary)], changes=changes or []
+    )
+    await note_change(
+        transaction, written, principal, Subject.JOB, change, {job.id: job.revision}
+    )
+

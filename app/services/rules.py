@@ -1,0 +1,126 @@
+"""The bounds every definition keeps: keys, names, tags, sizes."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import orjson
+from jsonschema.exceptions import SchemaError, ValidationError
+
+from app.core.errors import Invalid, InvalidInput
+
+MOST_TAGS = 50
+MOST_JSON_BYTES = 64 * 1024
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000, 1_000
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+def check_key(key: str) -> str:
+    """Return a key that people can type and URLs can hold."""
+    if not _KEY.fullmatch(key):
+        raise Invalid(
+            f"{key[:80]!r} is not a key: it has 1 to 200 letters, digits or any of . _ : / - "
+            "and begins with a letter or a digit.",
+            path=("key",),
+        )
+    return key
+
+
+def check_name(name: str) -> str:
+    """Return a name that fits."""
+    if not name.strip() or len(name) > 200:
+        raise Invalid("A name has between 1 and 200 characters.", path=("name",))
+    return name
+
+
+def check_description(description: str | None) -> str | None:
+    """Return a description that fits."""
+    if description is not None and len(description) > 10_000:
+        raise Invalid("A description has at most 10,000 characters.", path=("description",))
+    return description
+
+
+def check_queue(queue: str) -> str:
+    """Return the name of a queue."""
+    if not _QUEUE.fullmatch(queue):
+        raise Invalid(
+            f"{queue[:80]!r} is not the name of a queue: it has 1 to 100 letters, digits or any "
+            "of . _ : - and begins with a letter or a digit.",
+            path=("queue",),
+        )
+    return queue
+
+
+def check_priority(priority: int | None) -> int | None:
+    """Return a priority within its bounds."""
+    if priority is not None and not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        raise Invalid(
+            f"A priority lies between {LOWEST_PRIORITY} and {HIGHEST_PRIORITY}; "
+            f"{priority} does not.",
+            path=("priority",),
+        )
+    return priority
+
+
+def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags that fit."""
+    if len(tags) > MOST_TAGS:
+        raise Invalid(f"At most {MOST_TAGS} tags are allowed, not {len(tags)}.", path=("tags",))
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 100 or len(value) > 200:
+            raise Invalid(
+                "A tag's key has 1 to 100 characters and its value at most 200; "
+                f"{key[:40]!r} has not.",
+                path=("tags",),
+            )
+    return dict(tags)
+
+
+def check_object(value: Any, name: str) -> dict[str, Any]:
+    """Return a JSON object that is not too big."""
+    if not isinstance(value, dict):
+        raise Invalid(f"{name} must be a JSON object, like {{}}.", path=(name,))
+    if len(orjson.dumps(value)) > MOST_JSON_BYTES:
+        raise Invalid(f"{name} may take at most {MOST_JSON_BYTES // 1024} kB.", path=(name,))
+    return value
+
+
+def check_parameters_schema(schema: dict[str, Any]) -> None:
+    """Raise `Invalid` unless `schema` is a JSON Schema that refers to nothing outside itself."""
+    path = ("parametersSchema",)
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise Invalid(f"This is not a JSON Schema: {error.message}", path=path) from error
+    if any(not reference.startswith("#") for reference in _references(schema)):
+        raise Invalid("A parameters schema may refer to nothing outside itself.", path=path)
+
+
+def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
+    """Raise `InvalidInput`, with a path for each failure, unless parameters satisfy the schema."""
+    if schema is None:
+        return
+    validator = jsonschema.Draft202012Validator(dict(schema))
+    errors = sorted(validator.iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    if errors:
+        raise InvalidInput(_parameter_error(error) for error in errors[:20])
+
+
+def _parameter_error(error: ValidationError) -> Invalid:
+    where = tuple(str(step) for step in error.absolute_path)
+    return Invalid(error.message[:500], path=("parameters", *where))
+
+
+def _references(schema: Any) -> list[str]:
+    found: list[str] = []
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found.extend(part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return found

@@ -1,0 +1,36 @@
+"""Create, change, pause, resume and archive schedules.
+
+Every use case is one transaction that holds the schedule against ticks, leaves each instant
+accounted for, and recomputes the next one. `definition` checks what a caller wants; `creating`,
+`editing` and `control` do it.
+"""
+
+from app.services.schedules.control import (
+    ResumeRequest,
+    archive_schedule,
+    pause_schedule,
+    resume_schedule,
+)
+from app.services.schedules.creating import ScheduleRequest, create_schedule, create_schedules
+from app.services.schedules.definition import (
+    IntervalRequest,
+    OnceRequest,
+    ScheduleFields,
+    TimingRequest,
+)
+from app.services.schedules.editing import update_schedule_definition
+
+__all__ = [
+    "IntervalRequest",
+    "OnceRequest",
+    "ResumeRequest",
+    "ScheduleFields",
+    "ScheduleRequest",
+    "TimingRequest",
+    "archive_schedule",
+    "create_schedule",
+    "create_schedules",
+    "pause_schedule",
+    "resume_schedule",
+    "update_schedule_definition",
+]

@@ -1,0 +1,167 @@
+"""Where a schedule stands: its next instant, and the records that keep every instant accounted for.
+
+Used by whoever moves a schedule's cursor outside a tick, inside the transaction that holds the
+schedule.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.core.firing import PlannedRecord, plan_stretch
+from app.core.time import Occurrence, Timetable
+from app.core.vocabulary import ResumeChoice, RunCause, RunReason, RunState, ScheduleState
+from app.models import Job, Schedule
+from app.models.columns import new_id
+from app.services.access import Principal
+from app.services.firing import timetable_of
+from app.services.writing import Subject, Written, note_change
+from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.database import Transaction
+from app.store.firing import RunRow, insert_runs, to_json
+from app.store.schedules import withdraw_prepared_runs
+
+_TICK = timedelta(microseconds=1)
+
+
+def next_columns(schedule: Mapping[str, Any], cursor_at: datetime) -> dict[str, Any]:
+    """Return cursor, next instant and state of a schedule that is not paused."""
+    following = timetable_of(dict(schedule)).next_after(cursor_at, include_excluded=True)
+    runs_left = schedule["max_runs"] is None or schedule["runs_made"] < schedule["max_runs"]
+    columns: dict[str, Any] = {"cursor_at": cursor_at, "next_run_at": None, "last_error": None}
+    if following is not None and runs_left:
+        state, reason = ScheduleState.ACTIVE, None
+        columns["next_run_at"] = following.nominal
+    elif not runs_left:
+        state, reason = ScheduleState.COMPLETED, "It has made all its runs."
+    elif schedule["end_at"] is not None:
+        state, reason = ScheduleState.EXPIRED, "Its window has ended."
+    else:
+        state, reason = ScheduleState.COMPLETED, "It has no further occurrence."
+    return {**columns, "state": state, "state_reason": reason}
+
+
+async def withdraw(
+    transaction: Transaction,
+    written: Written,
+    principal: Principal,
+    schedule: Schedule,
+    as_of: datetime,
+) -> None:
+    """Take back the runs that a tick prepared for instants still to come."""
+    ids = await withdraw_prepared_runs(transaction, schedule.id, as_of)
+    await note_change(
+        transaction,
+        written,
+        principal,
+        Subject.RUN,
+        "WITHDRAWN",
+        dict.fromkeys(ids, 0),
+        parent_ids=[schedule.id] * len(ids),
+    )
+
+
+def unfired_stretch(
+    schedule: Schedule, as_of: datetime, reason: RunReason
+) -> list[PlannedRecord]:
+    """Record what should have fired and has not, because no tick came before a change did.
+
+    A quarantined schedule may not even be readable: then there is nothing to record.
+    """
+    try:
+        timetable = timetable_of(schedule.model_dump())
+        stretch = plan_stretch(timetable, schedule.cursor_at, as_of, reason)
+    except Exception:
+        if schedule.state is not ScheduleState.QUARANTINED:
+            raise
+        return []
+    return [] if stretch is None else [stretch]
+
+
+def plan_resumption(
+    schedule: Schedule, as_of: datetime, choice: ResumeChoice, reason: RunReason
+) -> list[PlannedRecord]:
+    """Choose what becomes of the occurrences of a pause: those that run, and one range of others."""
+    timetable = timetable_of(schedule.model_dump())
+    limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
+    running = _newest(timetable, schedule.cursor_at, as_of, limit)
+    others_until = running[0].nominal - _TICK if running else as_of
+    others = plan_stretch(timetable, schedule.cursor_at, others_until, reason)
+    records = [] if others is None else [others]
+    records.extend(
+        PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP) for occurrence in running
+    )
+    return records
+
+
+def _newest(
+    timetable: Timetable, after: datetime, until: datetime, limit: int
+) -> list[Occurrence]:
+    """Return up to `limit` of the newest occurrences in (after, until], oldest first."""
+    newest: list[Occurrence] = []
+    before = until + _TICK
+    while len(newest) < limit:
+        occurrence = timetable.previous_before(before)
+        if occurrence is None or occurrence.nominal <= after:
+            break
+        newest.append(occurrence)
+        before = occurrence.nominal
+    return newest[::-1]
+
+
+def run_row(
+    schedule: Schedule, job: Job, record: PlannedRecord, *, due_at: datetime | None = None
+) -> RunRow:
+    """Return the row of one record."""
+    occurrence = record.occurrence
+    priority = job.priority if schedule.priority is None else schedule.priority
+    return RunRow(
+        id=new_id(),
+        project_id=schedule.project_id,
+        job_id=job.id,
+        schedule_id=schedule.id,
+        schedule_version=schedule.version,
+        state=record.state.value,
+        reason=None if record.reason is None else record.reason.value,
+        message=record.message,
+        cause=record.cause.value,
+        overlap=schedule.overlap.value,
+        scheduled_for=occurrence.nominal,
+        scheduled_local=occurrence.local.isoformat(),
+        due_at=due_at or occurrence.at,
+        range_end=record.range_end,
+        range_count=record.range_count,
+        parameters=to_json({**job.parameters, **schedule.parameters}),
+        tags=to_json({**job.tags, **schedule.tags}),
+        queue=job.queue,
+        priority=priority,
+        max_attempts=int(job.retry.get("maxAttempts", 1)),
+    )
+
+
+async def write_runs(
+    transaction: Transaction, written: Written, principal: Principal, rows: Sequence[RunRow]
+) -> None:
+    """Insert runs and records, count the records, and tell of them."""
+    inserted = await insert_runs(transaction, rows)
+    new_rows = [row for row in rows if row.id in inserted]
+    await count_outcomes(transaction, _misses(new_rows))
+    await note_change(
+        transaction,
+        written,
+        principal,
+        Subject.RUN,
+        "CREATED",
+        dict.fromkeys((row.id for row in new_rows), 1),
+        parent_ids=[row.schedule_id for row in new_rows],
+    )
+    written.rings = written.rings or any(row.state == RunState.QUEUED for row in new_rows)
+
+
+def _misses(rows: Iterable[RunRow]) -> list[OutcomeCounts]:
+    return [
+        OutcomeCounts(row.schedule_id, misses=row.range_count or 1)
+        for row in rows
+        if row.state == RunState.MISSED
+    ]
+

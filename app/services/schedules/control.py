@@ -1,0 +1,295 @@
+"""Pause, resume and archive schedules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.core.errors import Invalid, StateConflict
+from app.core.firing import PlannedRecord
+from app.core.vocabulary import (
+    ChangeKind,
+    ResumeChoice,
+    Role,
+    RunReason,
+    RunState,
+    ScheduleState,
+)
+from app.models import Schedule
+from app.runtime import Runtime
+from app.services.access import Principal
+from app.services.schedules.accounting import (
+    next_columns,
+    plan_resumption,
+    run_row,
+    unfired_stretch,
+    withdraw,
+    write_runs,
+)
+from app.services.schedules.editing import hold, refuse_archived, tell
+from app.services.writing import Accepted, Subject, Written, note_audit, note_change
+from app.store.database import Transaction
+from app.store.firing import RunRow
+from app.store.instants import read_now
+from app.store.jobs import read_job
+from app.store.queue import ClosedRun, close_queued_runs
+from app.store.runs import read_waiting_runs
+from app.store.schedules import (
+    ScheduleRecord,
+    forget_failures,
+    read_counters,
+    update_schedule,
+)
+
+_PAUSABLE = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+_RESUMABLE = (ScheduleState.PAUSED, ScheduleState.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """How to resume: what becomes of the occurrences of the pause."""
+
+    missed: ResumeChoice = ResumeChoice.SKIP
+    drip_per_minute: int | None = None
+
+
+async def pause_schedule(
+    runtime: Runtime,
+    principal: Principal,
+    schedule_id: UUID,
+    *,
+    reason: str,
+    until: datetime | None = None,
+    resume_with: ResumeChoice = ResumeChoice.SKIP,
+    expected_version: int | None = None,
+) -> Accepted[ScheduleRecord]:
+    """Stop a schedule from firing. Runs that are due already still run.
+
+    Pausing a paused schedule changes its reason and its end.
+    """
+    principal.require(Role.OPERATOR)
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        schedule = await hold(transaction, principal, schedule_id, expected_version)
+        as_of = await read_now(transaction)
+        _check_pause(schedule, reason, until, as_of)
+        await withdraw(transaction, written, principal, schedule, as_of)
+        changes = {
+            "state": ScheduleState.PAUSED,
+            "state_reason": reason.strip(),
+            "paused_at": schedule.paused_at or as_of,
+            "paused_by": principal.actor,
+            "paused_until": until,
+            "resume_with": resume_with,
+            "next_run_at": None,
+            # What was due and has not fired belongs to the pause: the resume records it.
+            "cursor_at": min(schedule.cursor_at, as_of),
+        }
+        schedule = await update_schedule(transaction, schedule_id, changes)
+        record = await _finish(
+            transaction,
+            written,
+            principal,
+            schedule,
+            ChangeKind.PAUSED,
+            f"Paused schedule {schedule.key}: {reason.strip()}",
+        )
+    await runtime.announce(written.changes)
+    return Accepted(record)
+
+
+async def resume_schedule(
+    runtime: Runtime,
+    principal: Principal,
+    schedule_id: UUID,
+    request: ResumeRequest,
+    *,
+    expected_version: int | None = None,
+) -> Accepted[ScheduleRecord]:
+    """Let a schedule fire again, from now on; the pause's occurrences are recorded or caught up."""
+    principal.require(Role.OPERATOR)
+    _check_drip(request)
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        schedule = await hold(transaction, principal, schedule_id, expected_version)
+        refuse_archived(schedule)
+        _require_state(schedule, _RESUMABLE, "Only a paused or quarantined schedule resumes.")
+        as_of = await read_now(transaction)
+        rows = await _caught_up(transaction, schedule, as_of, request)
+        await write_runs(transaction, written, principal, rows)
+        await forget_failures(transaction, schedule_id)
+        changes = {
+            **next_columns(schedule.model_dump(), as_of),
+            "paused_at": None,
+            "paused_by": None,
+            "paused_until": None,
+            "resume_with": None,
+        }
+        schedule = await update_schedule(transaction, schedule_id, changes)
+        record = await _finish(
+            transaction,
+            written,
+            principal,
+            schedule,
+            ChangeKind.RESUMED,
+            f"Resumed schedule {schedule.key} with {request.missed}.",
+        )
+    await runtime.announce(written.changes, ring=written.rings)
+    return Accepted(record)
+
+
+async def archive_schedule(
+    runtime: Runtime,
+    principal: Principal,
+    schedule_id: UUID,
+    *,
+    reason: str | None = None,
+    expected_version: int | None = None,
+) -> Accepted[ScheduleRecord]:
+    """End a schedule for good. Queued runs are cancelled, running ones finish.
+
+    Its key may be used again. Archiving twice changes nothing.
+    """
+    principal.require(Role.EDITOR)
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        schedule = await hold(transaction, principal, schedule_id, expected_version)
+        if schedule.archived_at is not None:
+            return Accepted(await _record(transaction, schedule))
+        as_of = await read_now(transaction)
+        await withdraw(transaction, written, principal, schedule, as_of)
+        await _record_unfired(transaction, written, principal, schedule, as_of)
+        await _cancel_waiting(transaction, written, principal, schedule)
+        changes = {
+            "state": ScheduleState.ARCHIVED,
+            "state_reason": reason,
+            "archived_at": as_of,
+            "next_run_at": None,
+            "cursor_at": as_of,
+            "version": schedule.version + 1,
+            "updated_by": principal.actor,
+        }
+        schedule = await update_schedule(transaction, schedule_id, changes)
+        summary = f"Archived schedule {schedule.key}." + (f" {reason}" if reason else "")
+        record = await _finish(
+            transaction, written, principal, schedule, ChangeKind.ARCHIVED, summary
+        )
+    await runtime.announce(written.changes)
+    return Accepted(record)
+
+
+def _check_pause(
+    schedule: Schedule, reason: str, until: datetime | None, as_of: datetime
+) -> None:
+    refuse_archived(schedule)
+    _require_state(schedule, _PAUSABLE, f"A schedule that is {schedule.state} does not fire.")
+    if not reason.strip() or len(reason) > 1_000:
+        raise Invalid("Say why, in at most 1,000 characters.", path=("reason",))
+    if until is not None and until <= as_of:
+        raise Invalid("A pause ends in the future.", path=("until",))
+
+
+def _require_state(
+    schedule: Schedule, allowed: Sequence[ScheduleState], message: str
+) -> None:
+    if schedule.state not in allowed:
+        raise StateConflict(
+            message,
+            current=schedule.state.value,
+            allowed=[state.value for state in allowed],
+            path=("id",),
+        )
+
+
+def _check_drip(request: ResumeRequest) -> None:
+    is_drip = request.missed is ResumeChoice.DRIP
+    rate = request.drip_per_minute
+    if is_drip and (rate is None or not 1 <= rate <= 6_000):
+        raise Invalid("DRIP needs a rate between 1 and 6,000.", path=("dripPerMinute",))
+    if not is_drip and rate is not None:
+        raise Invalid("dripPerMinute goes with DRIP only.", path=("dripPerMinute",))
+
+
+async def _caught_up(
+    transaction: Transaction, schedule: Schedule, as_of: datetime, request: ResumeRequest
+) -> list[RunRow]:
+    """Return the rows for the occurrences of the pause; those that run are due now, or in turn."""
+    job = await read_job(transaction, schedule.project_id, schedule.job_id)
+    assert job is not None, "a job outlives its schedules"
+    if schedule.state is ScheduleState.QUARANTINED and request.missed is ResumeChoice.SKIP:
+        records: list[PlannedRecord] = unfired_stretch(schedule, as_of, RunReason.QUARANTINED)
+    else:
+        records = plan_resumption(schedule, as_of, request.missed, _reason(schedule))
+    apart = timedelta(minutes=1) / (request.drip_per_minute or 1_000_000_000)
+    rows = []
+    for record in records:
+        queued_before = sum(row.state == RunState.QUEUED for row in rows)
+        due_at = as_of + apart * queued_before if record.state is RunState.QUEUED else None
+        rows.append(run_row(schedule, job, record, due_at=due_at))
+    return rows
+
+
+def _reason(schedule: Schedule) -> RunReason:
+    is_paused = schedule.state is ScheduleState.PAUSED
+    return RunReason.PAUSED if is_paused else RunReason.QUARANTINED
+
+
+async def _record_unfired(
+    transaction: Transaction,
+    written: Written,
+    principal: Principal,
+    schedule: Schedule,
+    as_of: datetime,
+) -> None:
+    if schedule.state not in (ScheduleState.ACTIVE, *_RESUMABLE):
+        return
+    job = await read_job(transaction, schedule.project_id, schedule.job_id)
+    assert job is not None, "a job outlives its schedules"
+    records = unfired_stretch(schedule, as_of, RunReason.ARCHIVED)
+    rows = [run_row(schedule, job, record) for record in records]
+    await write_runs(transaction, written, principal, rows)
+
+
+async def _cancel_waiting(
+    transaction: Transaction, written: Written, principal: Principal, schedule: Schedule
+) -> None:
+    waiting = [
+        ClosedRun(run_id, RunState.CANCELLED.value, RunReason.ARCHIVED.value)
+        for run_id in await read_waiting_runs(transaction, schedule.id)
+    ]
+    closed = await close_queued_runs(transaction, waiting)
+    await note_change(
+        transaction,
+        written,
+        principal,
+        Subject.RUN,
+        RunState.CANCELLED.value,
+        {row["id"]: row["revision"] for row in closed},
+        parent_ids=[schedule.id] * len(closed),
+    )
+
+
+async def _record(transaction: Transaction, schedule: Schedule) -> ScheduleRecord:
+    return ScheduleRecord(schedule, await read_counters(transaction, schedule.id))
+
+
+async def _finish(
+    transaction: Transaction,
+    written: Written,
+    principal: Principal,
+    schedule: Schedule,
+    change: ChangeKind,
+    summary: str,
+) -> ScheduleRecord:
+    """Write audit and event of what was done to a schedule."""
+    actions = {
+        ChangeKind.PAUSED: "schedulePause",
+        ChangeKind.RESUMED: "scheduleResume",
+        ChangeKind.ARCHIVED: "scheduleArchive",
+    }
+    await note_audit(
+        transaction, principal, actions[change], Subject.SCHEDULE, [(schedule.id, summary)]
+    )
+    record = await _record(transaction, schedule)
+    await tell(transaction, written, principal, record, change)
+    return record

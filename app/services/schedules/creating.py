@@ -1,0 +1,307 @@
+"""Create schedules: one, or up to a thousand, all or none.
+
+However many there are, they cost a fixed number of statements.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.core.errors import AlreadyExists, LimitExceeded, NotFound, TickwheelError
+from app.core.firing import PlannedRecord
+from app.core.time import Timetable
+from app.core.vocabulary import ChangeKind, Role, RunCause, RunState, ScheduleState
+from app.models import Job, Schedule, ScheduleCounters
+from app.models.columns import new_id
+from app.runtime import Runtime
+from app.services.access import Principal
+from app.services.findings import Findings
+from app.services.firing import timetable_of
+from app.services.rules import check_key
+from app.services.schedules.accounting import next_columns, run_row, write_runs
+from app.services.schedules.definition import (
+    ScheduleFields,
+    check_for_job,
+    default_columns,
+    definition_hash,
+    past_instants,
+    read_fields,
+)
+from app.services.writing import (
+    Accepted,
+    Subject,
+    Written,
+    claim_key,
+    note_audit,
+    note_change,
+)
+from app.store.database import Transaction
+from app.store.instants import read_now
+from app.store.jobs import read_jobs
+from app.store.schedules import (
+    SameDefinition,
+    ScheduleRecord,
+    find_same_definitions,
+    insert_schedules,
+    read_schedule,
+    read_taken_keys,
+)
+
+MOST_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRequest:
+    """A schedule to create."""
+
+    job_id: UUID
+    key: str
+    fields: ScheduleFields
+    paused: bool = False
+    allow_duplicate: bool = False
+    idempotency_key: str | None = None
+
+
+class BulkRefused(TickwheelError):
+    """Some of many requests are wrong, so none was written; `errors` are by index."""
+
+    def __init__(self, errors: Mapping[int, Sequence[TickwheelError]]) -> None:
+        super().__init__("Nothing was created, because some of the schedules are not right.")
+        self.errors = errors
+
+
+async def create_schedule(
+    runtime: Runtime, principal: Principal, request: ScheduleRequest
+) -> Accepted[ScheduleRecord]:
+    """Create one schedule."""
+    principal.require(Role.EDITOR)
+    written, schedule_id = Written(), new_id()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        earlier = await claim_key(
+            transaction,
+            principal,
+            operation="scheduleCreate",
+            key=request.idempotency_key,
+            content=asdict(request),
+            result_id=schedule_id,
+        )
+        if earlier is not None:
+            record = await read_schedule(transaction, principal.project_id, earlier)
+            assert record is not None, "a schedule outlives its idempotency key"
+            return Accepted(record, replayed=True)
+        creation = _Creation(runtime, principal, await read_now(transaction))
+        found = await creation.prepare(transaction, [request], [schedule_id])
+        if found:
+            findings = Findings()
+            findings.errors = list(found[0])
+            findings.raise_if_any()
+        (record,) = await creation.write(transaction, written, "scheduleCreate")
+    await runtime.announce(written.changes, ring=written.rings)
+    return Accepted(record)
+
+
+async def create_schedules(
+    runtime: Runtime, principal: Principal, requests: Sequence[ScheduleRequest]
+) -> list[ScheduleRecord]:
+    """Create many schedules, or none: then `BulkRefused` says what is wrong with which."""
+    principal.require(Role.EDITOR)
+    if not requests or len(requests) > MOST_AT_ONCE:
+        raise LimitExceeded(f"Give 1 to {MOST_AT_ONCE:,} schedules at once.", path=("inputs",))
+    written = Written()
+    async with runtime.database.transaction(principal.project_id) as transaction:
+        creation = _Creation(runtime, principal, await read_now(transaction))
+        found = await creation.prepare(transaction, requests, [new_id() for _ in requests])
+        if found:
+            raise BulkRefused(found)
+        records = await creation.write(transaction, written, "schedulesCreate")
+    await runtime.announce(written.changes, ring=written.rings)
+    return records
+
+
+class _Creation:
+    """The creation of some schedules inside one transaction: look up, check, then write."""
+
+    def __init__(self, runtime: Runtime, principal: Principal, as_of: datetime) -> None:
+        self._runtime = runtime
+        self._principal = principal
+        self._as_of = as_of
+        self._schedules: list[Schedule] = []
+        self._jobs: dict[UUID, Job] = {}
+        # Occurrences in the past that are to run all the same, by schedule.
+        self._past: list[tuple[Schedule, datetime]] = []
+
+    async def prepare(
+        self, transaction: Transaction, requests: Sequence[ScheduleRequest], ids: Sequence[UUID]
+    ) -> dict[int, list[TickwheelError]]:
+        """Check every request and return what is wrong, by index."""
+        project_id = self._principal.project_id
+        self._jobs = await read_jobs(
+            transaction, project_id, {request.job_id for request in requests}
+        )
+        found: dict[int, list[TickwheelError]] = {}
+        for index, (request, schedule_id) in enumerate(zip(requests, ids, strict=True)):
+            findings = Findings()
+            self._check(request, schedule_id, findings)
+            if findings.errors:
+                found[index] = findings.errors
+        if not found:
+            found = await self._check_against_others(transaction, requests)
+        return found
+
+    def _check(self, request: ScheduleRequest, schedule_id: UUID, findings: Findings) -> None:
+        with findings.under():
+            check_key(request.key)
+        job = self._jobs.get(request.job_id)
+        if job is None or job.archived_at is not None:
+            findings.add(
+                NotFound(
+                    "There is no such job in this project.",
+                    id=str(request.job_id),
+                    path=("jobId",),
+                )
+            )
+        defaults = default_columns(self._runtime, request.key)
+        below = Findings()
+        columns = read_fields(
+            request.fields, below, base=defaults, defaults=defaults, as_of=self._as_of
+        )
+        if job is not None:
+            check_for_job(columns, job, below)
+        for error in below.errors:
+            findings.add(error.under("fields"))
+        if not findings.errors:
+            with findings.under("fields"):
+                self._schedules.append(self._schedule(request, schedule_id, columns))
+
+    def _schedule(
+        self, request: ScheduleRequest, schedule_id: UUID, columns: dict[str, Any]
+    ) -> Schedule:
+        actor = self._principal.actor
+        whole = {
+            **columns,
+            "id": schedule_id,
+            "project_id": self._principal.project_id,
+            "job_id": request.job_id,
+            "key": request.key,
+            "created_at": self._as_of,
+            "updated_at": self._as_of,
+            "created_by": actor,
+            "updated_by": actor,
+            "owner": actor,
+            "definition_hash": definition_hash(request.job_id, columns),
+            "runs_made": 0,
+        }
+        schedule = Schedule(**whole, **self._standing(request, whole))
+        for index in past_instants(request.fields, columns["timings"]):
+            self._note_past(schedule, index)
+        return schedule
+
+    def _standing(self, request: ScheduleRequest, whole: dict[str, Any]) -> dict[str, Any]:
+        if not request.paused:
+            return next_columns(whole, self._as_of)
+        return {
+            "state": ScheduleState.PAUSED,
+            "state_reason": "It was created paused.",
+            "paused_at": self._as_of,
+            "paused_by": self._principal.actor,
+            "cursor_at": self._as_of,
+        }
+
+    def _note_past(self, schedule: Schedule, index: int) -> None:
+        alone = schedule.model_dump() | {"timings": [schedule.timings[index]]}
+        instant = only_instant(timetable_of(alone), self._as_of)
+        if instant is not None and schedule.state is not ScheduleState.PAUSED:
+            self._past.append((schedule, instant))
+
+    async def _check_against_others(
+        self, transaction: Transaction, requests: Sequence[ScheduleRequest]
+    ) -> dict[int, list[TickwheelError]]:
+        """Return whose key is taken and which do what another schedule does already."""
+        project_id = self._principal.project_id
+        taken = await read_taken_keys(transaction, project_id, [row.key for row in self._schedules])
+        same = await find_same_definitions(
+            transaction, project_id, [row.definition_hash for row in self._schedules]
+        )
+        found: defaultdict[int, list[TickwheelError]] = defaultdict(list)
+        for index, (request, schedule) in enumerate(zip(requests, self._schedules, strict=True)):
+            if schedule.key in taken:
+                found[index].append(taken_key(schedule.key))
+            twin = same.get(schedule.definition_hash)
+            if twin is not None and not request.allow_duplicate:
+                found[index].append(duplicate_of(twin))
+            taken.add(schedule.key)
+            same[schedule.definition_hash] = SameDefinition(
+                schedule.definition_hash, schedule.id, schedule.key
+            )
+        return dict(found)
+
+    async def write(
+        self, transaction: Transaction, written: Written, action: str
+    ) -> list[ScheduleRecord]:
+        """Write what was checked."""
+        await insert_schedules(transaction, self._schedules)
+        await note_audit(
+            transaction,
+            self._principal,
+            action,
+            Subject.SCHEDULE,
+            [(row.id, f"Created schedule {row.key}.") for row in self._schedules],
+        )
+        await note_change(
+            transaction,
+            written,
+            self._principal,
+            Subject.SCHEDULE,
+            ChangeKind.CREATED.value,
+            {row.id: row.revision for row in self._schedules},
+        )
+        await write_past_runs(
+            transaction, written, self._principal, self._past, self._jobs, self._as_of
+        )
+        return [
+            ScheduleRecord(row, ScheduleCounters(schedule_id=row.id)) for row in self._schedules
+        ]
+
+
+def only_instant(timetable: Timetable, as_of: datetime) -> datetime | None:
+    """Return the past instant of a timetable that has one instant; None if it lies ahead."""
+    occurrence = timetable.previous_before(as_of)
+    return None if occurrence is None else occurrence.nominal
+
+
+async def write_past_runs(
+    transaction: Transaction,
+    written: Written,
+    principal: Principal,
+    past: Sequence[tuple[Schedule, datetime]],
+    jobs: Mapping[UUID, Job],
+    as_of: datetime,
+) -> None:
+    """Queue a run, due now, for each instant that has passed and is to run all the same."""
+    rows = []
+    for schedule, instant in past:
+        timetable = timetable_of(schedule.model_dump())
+        occurrence = timetable.previous_before(as_of)
+        if occurrence is not None and occurrence.nominal == instant:
+            record = PlannedRecord(occurrence, RunState.QUEUED, RunCause.SCHEDULE)
+            rows.append(run_row(schedule, jobs[schedule.job_id], record, due_at=as_of))
+    if rows:
+        await write_runs(transaction, written, principal, rows)
+
+
+def taken_key(key: str) -> AlreadyExists:
+    """Return the failure of a key that is in use."""
+    return AlreadyExists(f"There is already a schedule with the key {key!r}.", path=("key",))
+
+
+def duplicate_of(twin: SameDefinition) -> AlreadyExists:
+    """Return the failure of a definition that exists already."""
+    return AlreadyExists(
+        f"Schedule {twin.key!r} already runs this job at the same times with the same parameters: "
+        "change one of them, or set allowDuplicate.",
+        path=("fields",),
+    )
+

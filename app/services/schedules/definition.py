@@ -1,0 +1,282 @@
+"""What a schedule is to be: read the fields a caller gave, over what it is now or by default.
+
+Everything wrong is found in one pass; nothing is written here. What create, update and preview
+have in common is this module, so that what is previewed is what is saved.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from app.core.errors import Invalid
+from app.core.time import (
+    CalendarIntervalTiming,
+    CronTiming,
+    IntervalTiming,
+    OnceTiming,
+    Timing,
+    frequency_timing,
+    parse_timezone,
+    timing_from_json,
+    timing_to_json,
+    validate_timings,
+)
+from app.core.vocabulary import (
+    CatchUpPolicy,
+    DstFoldPolicy,
+    DstGapPolicy,
+    Frequency,
+    OverlapPolicy,
+)
+from app.models import Job, Schedule
+from app.runtime import Runtime
+from app.services.absent import ABSENT, Given, is_given
+from app.services.findings import Findings
+from app.services.rules import (
+    check_description,
+    check_name,
+    check_object,
+    check_parameters,
+    check_priority,
+    check_tags,
+)
+from app.services.writing import content_hash
+
+_LONGEST_JITTER = timedelta(days=1)
+_LONGEST_WINDOW = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalRequest:
+    """An interval; without an anchor it is counted from the schedule's start or creation."""
+
+    every: timedelta
+    anchor: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnceRequest:
+    """One instant, aware or local in the schedule's zone."""
+
+    at: datetime | None = None
+    local: datetime | None = None
+    run_if_past: bool = False
+
+
+TimingRequest: TypeAlias = (
+    CronTiming | IntervalRequest | CalendarIntervalTiming | OnceRequest | Frequency
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFields:
+    """What a schedule may be given; absent fields keep their value or take their default."""
+
+    name: Given[str] = ABSENT
+    description: Given[str] = ABSENT
+    timings: Given[tuple[TimingRequest, ...]] = ABSENT
+    timezone: Given[str] = ABSENT
+    dst_gap: Given[DstGapPolicy] = ABSENT
+    dst_fold: Given[DstFoldPolicy] = ABSENT
+    start_at: Given[datetime] = ABSENT
+    end_at: Given[datetime] = ABSENT
+    max_runs: Given[int] = ABSENT
+    jitter: Given[timedelta] = ABSENT
+    overlap: Given[OverlapPolicy] = ABSENT
+    catch_up: Given[CatchUpPolicy] = ABSENT
+    catch_up_window: Given[timedelta] = ABSENT
+    catch_up_limit: Given[int] = ABSENT
+    pause_after_failures: Given[int] = ABSENT
+    parameters: Given[Any] = ABSENT
+    priority: Given[int] = ABSENT
+    tags: Given[dict[str, str]] = ABSENT
+
+
+def default_columns(runtime: Runtime, key: str) -> dict[str, Any]:
+    """Return what a schedule has where nothing is said; timings have no default."""
+    return {
+        "name": key,
+        "description": None,
+        "timezone": runtime.defaults.timezone,
+        "dst_gap": DstGapPolicy.RUN_AT_GAP_END,
+        "dst_fold": DstFoldPolicy.FIRST,
+        "start_at": None,
+        "end_at": None,
+        "max_runs": None,
+        "jitter_seconds": 0.0,
+        "overlap": OverlapPolicy.SKIP,
+        "catch_up": CatchUpPolicy.LATEST,
+        "catch_up_window_seconds": runtime.defaults.catch_up_window.total_seconds(),
+        "catch_up_limit": 100,
+        "pause_after_failures": None,
+        "parameters": {},
+        "priority": None,
+        "tags": {},
+    }
+
+
+def read_fields(
+    fields: ScheduleFields,
+    findings: Findings,
+    *,
+    base: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    as_of: datetime,
+) -> dict[str, Any]:
+    """Return the whole definition: given fields over `base`, cleared ones by default.
+
+    Failures are noted below the fields' own names.
+    """
+    columns = {name: base[name] for name in (*defaults, "timings") if name in base}
+    for name, (column, read) in _READERS.items():
+        value = getattr(fields, name)
+        if value is None:
+            columns[column] = defaults[column]
+        elif is_given(value):
+            with findings.under():
+                columns[column] = read(value)
+    if is_given(fields.timings):
+        with findings.under():
+            columns["timings"] = _read_timings(fields.timings, columns, as_of)
+    _check_timings(fields, columns, findings, as_of)
+    _check_together(columns, findings)
+    return columns
+
+
+def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> None:
+    """Note where the parameters, over those of the job, break the job's schema."""
+    with findings.under():
+        merged = {**job.parameters, **columns["parameters"]}
+        check_parameters(merged, job.parameters_schema)
+
+
+def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
+    """Return what two schedules share that do the same at the same instants."""
+    timings = sorted(content_hash(timing) for timing in columns["timings"])
+    return content_hash([str(job_id), timings, columns["timezone"], columns["parameters"]])
+
+
+def past_instants(fields: ScheduleFields, timings: list[dict[str, Any]]) -> list[int]:
+    """Return which of the timings are to run once although their instant has passed."""
+    if not is_given(fields.timings) or fields.timings is None:
+        return []
+    return [
+        index
+        for index, request in enumerate(fields.timings[: len(timings)])
+        if isinstance(request, OnceRequest) and request.run_if_past
+    ]
+
+
+def definition_of(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule's columns."""
+    return schedule.model_dump()
+
+
+def _read_timings(
+    requests: tuple[TimingRequest, ...] | None, columns: Mapping[str, Any], as_of: datetime
+) -> list[dict[str, Any]]:
+    if not requests:
+        raise Invalid("A schedule needs at least one timing.", path=("timings",))
+    anchor = columns["start_at"] or as_of
+    return [timing_to_json(_timing_of(request, anchor)) for request in requests]
+
+
+def _timing_of(request: TimingRequest, anchor: datetime) -> Timing:
+    match request:
+        case Frequency():
+            return frequency_timing(request)
+        case IntervalRequest():
+            return IntervalTiming(request.every, request.anchor or anchor)
+        case OnceRequest():
+            return OnceTiming(at=request.at, local=request.local)
+    return request
+
+
+def _check_timings(
+    fields: ScheduleFields, columns: Mapping[str, Any], findings: Findings, as_of: datetime
+) -> None:
+    """Note what is wrong with timings and zone, which make sense only together."""
+    with findings.under():
+        parse_timezone(columns["timezone"])
+    if "timings" not in columns:
+        if not is_given(fields.timings):
+            findings.add(Invalid("A schedule needs at least one timing.", path=("timings",)))
+        return
+    if not is_given(fields.timings) and not is_given(fields.timezone):
+        return
+    if findings.errors:
+        return
+    may_be_past = set(past_instants(fields, columns["timings"]))
+    with findings.under():
+        validate_timings(
+            tuple(timing_from_json(timing) for timing in columns["timings"]),
+            timezone=columns["timezone"],
+            as_of=as_of,
+        )
+    del may_be_past
+
+
+def _check_together(columns: Mapping[str, Any], findings: Findings) -> None:
+    """Note options that contradict each other."""
+    start_at, end_at = columns["start_at"], columns["end_at"]
+    if start_at is not None and end_at is not None and end_at <= start_at:
+        findings.add(Invalid("endAt must be later than startAt.", path=("endAt",)))
+    if columns["catch_up"] is CatchUpPolicy.ALL and columns["catch_up_window_seconds"] == 0:
+        findings.add(
+            Invalid(
+                "catchUp ALL runs nothing within a window of zero: "
+                "give a longer catchUpWindow, or catchUp NONE.",
+                path=("catchUpWindow",),
+            )
+        )
+
+
+def _within(low: int, high: int, name: str) -> Callable[[int], int]:
+    def read(value: int) -> int:
+        if not low <= value <= high:
+            raise Invalid(f"{name} lies between {low:,} and {high:,}.", path=(name,))
+        return value
+
+    return read
+
+
+def _lasting(longest: timedelta, name: str, words: str) -> Callable[[timedelta], float]:
+    def read(value: timedelta) -> float:
+        if not timedelta(0) <= value <= longest:
+            raise Invalid(f"{name} lasts at most {words}.", path=(name,))
+        return value.total_seconds()
+
+    return read
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "name": ("name", check_name),
+    "description": ("description", check_description),
+    "timezone": ("timezone", _same),
+    "dst_gap": ("dst_gap", DstGapPolicy),
+    "dst_fold": ("dst_fold", DstFoldPolicy),
+    "start_at": ("start_at", _same),
+    "end_at": ("end_at", _same),
+    "max_runs": ("max_runs", _within(1, 1_000_000_000, "maxRuns")),
+    "jitter": ("jitter_seconds", _lasting(_LONGEST_JITTER, "jitter", "a day")),
+    "overlap": ("overlap", OverlapPolicy),
+    "catch_up": ("catch_up", CatchUpPolicy),
+    "catch_up_window": (
+        "catch_up_window_seconds",
+        _lasting(_LONGEST_WINDOW, "catchUpWindow", "a year"),
+    ),
+    "catch_up_limit": ("catch_up_limit", _within(1, 1_000, "catchUpLimit")),
+    "pause_after_failures": (
+        "pause_after_failures",
+        _within(1, 1_000, "pauseAfterFailures"),
+    ),
+    "parameters": ("parameters", lambda value: check_object(value, "parameters")),
+    "priority": ("priority", check_priority),
+    "tags": ("tags", check_tags),
+}
