@@ -14,12 +14,12 @@ from uuid import UUID
 
 import orjson
 
-from app.broker.channel import Change
+from app.core.changes import Change
 from app.core.errors import Invalid, VersionConflict
 from app.services.access import Principal
 from app.store.audit import audit_entry, record_audit
 from app.store.database import Transaction
-from app.store.events import record_event
+from app.store.events import record_changes
 from app.store.idempotency import claim_idempotency_key
 
 Result = TypeVar("Result")
@@ -62,17 +62,16 @@ async def note_change(
     """Write the event of a change, and remember to announce it."""
     if not revisions:
         return
-    ids, numbers = tuple(revisions), tuple(revisions.values())
-    await record_event(
-        transaction,
-        project_id=principal.project_id,
-        subject=subject.value,
-        change=change,
-        ids=ids,
-        revisions=numbers,
-        parent_ids=parent_ids,
+    noted = Change(
+        principal.project_id,
+        subject.value,
+        change,
+        ids=tuple(revisions),
+        revisions=tuple(revisions.values()),
+        parent_ids=tuple(parent_ids or ()),
     )
-    written.changes.append(Change(principal.project_id, subject.value, change, ids, numbers))
+    await record_changes(transaction, [noted])
+    written.changes.append(noted)
 
 
 async def note_audit(

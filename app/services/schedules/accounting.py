@@ -9,12 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.core.firing import PlannedRecord, plan_stretch
-from app.core.time import Occurrence, Timetable
+from app.core.time import Occurrence, Timetable, timing_from_json
 from app.core.vocabulary import ResumeChoice, RunCause, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.models.columns import new_id
 from app.services.access import Principal
-from app.services.firing import timetable_of
 from app.services.writing import Subject, Written, note_change
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
@@ -24,9 +23,23 @@ from app.store.schedules import withdraw_prepared_runs
 _TICK = timedelta(microseconds=1)
 
 
+def timetable_of(schedule: Mapping[str, Any]) -> Timetable:
+    """Return the timetable of a schedule's columns; equal definitions share what it computes."""
+    return Timetable.of(
+        [timing_from_json(timing) for timing in schedule["timings"]],
+        timezone=schedule["timezone"],
+        dst_gap=schedule["dst_gap"],
+        dst_fold=schedule["dst_fold"],
+        start_at=schedule["start_at"],
+        end_at=schedule["end_at"],
+        hash_key=str(schedule["id"]),
+        jitter=timedelta(seconds=schedule["jitter_seconds"]),
+    )
+
+
 def next_columns(schedule: Mapping[str, Any], cursor_at: datetime) -> dict[str, Any]:
     """Return cursor, next instant and state of a schedule that is not paused."""
-    following = timetable_of(dict(schedule)).next_after(cursor_at, include_excluded=True)
+    following = timetable_of(schedule).next_after(cursor_at, include_excluded=True)
     runs_left = schedule["max_runs"] is None or schedule["runs_made"] < schedule["max_runs"]
     columns: dict[str, Any] = {"cursor_at": cursor_at, "next_run_at": None, "last_error": None}
     if following is not None and runs_left:

@@ -19,9 +19,8 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
-from app.services.firing import timetable_of
 from app.services.rules import check_key
-from app.services.schedules.accounting import next_columns, run_row, write_runs
+from app.services.schedules.accounting import next_columns, run_row, timetable_of, write_runs
 from app.services.schedules.definition import (
     ScheduleFields,
     check_for_job,
@@ -65,11 +64,11 @@ class ScheduleRequest:
     idempotency_key: str | None = None
 
 
-class BulkRefused(TickwheelError):
+class BulkRefused(Exception):
     """Some of many requests are wrong, so none was written; `errors` are by index."""
 
     def __init__(self, errors: Mapping[int, Sequence[TickwheelError]]) -> None:
-        super().__init__("Nothing was created, because some of the schedules are not right.")
+        super().__init__("some of the schedules are not right")
         self.errors = errors
 
 
@@ -195,7 +194,7 @@ class _Creation:
             "runs_made": 0,
         }
         schedule = Schedule(**whole, **self._standing(request, whole))
-        for index in past_instants(request.fields, columns["timings"]):
+        for index in past_instants(request.fields):
             self._note_past(schedule, index)
         return schedule
 

@@ -30,7 +30,7 @@ from app.core.vocabulary import (
     Frequency,
     OverlapPolicy,
 )
-from app.models import Job, Schedule
+from app.models import Job
 from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.findings import Findings
@@ -158,20 +158,15 @@ def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
     return content_hash([str(job_id), timings, columns["timezone"], columns["parameters"]])
 
 
-def past_instants(fields: ScheduleFields, timings: list[dict[str, Any]]) -> list[int]:
-    """Return which of the timings are to run once although their instant has passed."""
-    if not is_given(fields.timings) or fields.timings is None:
+def past_instants(fields: ScheduleFields) -> list[int]:
+    """Return which of the timings are to run although their instant may have passed."""
+    if not is_given(fields.timings):
         return []
     return [
         index
-        for index, request in enumerate(fields.timings[: len(timings)])
+        for index, request in enumerate(fields.timings or ())
         if isinstance(request, OnceRequest) and request.run_if_past
     ]
-
-
-def definition_of(schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule's columns."""
-    return schedule.model_dump()
 
 
 def _read_timings(
@@ -198,24 +193,20 @@ def _check_timings(
     fields: ScheduleFields, columns: Mapping[str, Any], findings: Findings, as_of: datetime
 ) -> None:
     """Note what is wrong with timings and zone, which make sense only together."""
-    with findings.under():
-        parse_timezone(columns["timezone"])
     if "timings" not in columns:
+        with findings.under():
+            parse_timezone(columns["timezone"])
         if not is_given(fields.timings):
             findings.add(Invalid("A schedule needs at least one timing.", path=("timings",)))
         return
-    if not is_given(fields.timings) and not is_given(fields.timezone):
-        return
-    if findings.errors:
-        return
-    may_be_past = set(past_instants(fields, columns["timings"]))
     with findings.under():
         validate_timings(
-            tuple(timing_from_json(timing) for timing in columns["timings"]),
+            [timing_from_json(timing) for timing in columns["timings"]],
             timezone=columns["timezone"],
-            as_of=as_of,
+            dst_gap=columns["dst_gap"],
+            as_of=as_of if is_given(fields.timings) else None,
+            may_be_past=past_instants(fields),
         )
-    del may_be_past
 
 
 def _check_together(columns: Mapping[str, Any], findings: Findings) -> None:

@@ -10,10 +10,10 @@ from app.models import Job, Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
-from app.services.firing import timetable_of
 from app.services.schedules.accounting import (
     next_columns,
     run_row,
+    timetable_of,
     unfired_stretch,
     withdraw,
     write_runs,
@@ -230,7 +230,7 @@ class _Edit:
         self, transaction: Transaction, after: Schedule, fields: ScheduleFields
     ) -> None:
         past = []
-        for index in past_instants(fields, after.timings):
+        for index in past_instants(fields):
             alone = timetable_of(after.model_dump() | {"timings": [after.timings[index]]})
             instant = only_instant(alone, self._as_of)
             if instant is not None:

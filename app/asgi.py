@@ -1,0 +1,163 @@
+"""Build the web application: GraphQL over HTTP and WebSocket, the explorer, health and metrics.
+
+Connections open when the server starts the application and close when it stops; nothing is a
+global. `/livez` says that the process answers, `/readyz` that it can do its work, `/healthz` what
+is wrong; none of them asks who wants to know. `/metrics` does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from app.config import Settings
+from app.core.errors import TickwheelError
+from app.metrics import CONTENT_TYPE, ApiMetrics
+from app.runtime import Runtime, open_runtime
+from app.schema.explorer import explorer_page, explorer_routes
+from app.schema.http import GraphQLEndpoint
+from app.schema.schema import build_schema
+from app.schema.sockets import SocketView
+from app.services.access import Credentials, Doorkeeper, Unauthenticated
+from app.services.live.hub import FeedHub
+from app.services.status import read_status
+from app.store.migrate import is_current
+
+GRAPHQL_PATH = "/graphql"
+_CHECK_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+def build_application(settings: Settings) -> Starlette:
+    """Return the application."""
+    application = _Application(settings)
+    return Starlette(routes=application.routes(), lifespan=application.lifespan)
+
+
+class _Application:
+    """What the routes share while the application runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._schema = build_schema()
+        self._metrics = ApiMetrics()
+        self._migrated = False
+        self._runtime: Runtime
+        self._doorkeeper: Doorkeeper
+        self._endpoint: GraphQLEndpoint
+        self._sockets: SocketView
+        self._hub: FeedHub
+
+    def routes(self) -> list[BaseRoute]:
+        """Return every route."""
+        routes: list[BaseRoute] = [
+            Route(GRAPHQL_PATH, self._graphql, methods=["GET", "POST"]),
+            WebSocketRoute(GRAPHQL_PATH, self._socket),
+            Route("/livez", self._live),
+            Route("/readyz", self._ready),
+            Route("/healthz", self._health),
+            Route("/metrics", self._metrics_page),
+        ]
+        return routes + (explorer_routes() if self._settings.graphiql else [])
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Open what the routes need, and listen for changes, until the server stops."""
+        async with open_runtime(self._settings) as runtime:
+            self._open(runtime)
+            listening = asyncio.create_task(self._hub.run())
+            try:
+                yield
+            finally:
+                listening.cancel()
+                with suppress(asyncio.CancelledError):
+                    await listening
+
+    def _open(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._hub = FeedHub(runtime)
+        self._doorkeeper = Doorkeeper(runtime, admin_token=self._settings.admin_token or None)
+        self._endpoint = GraphQLEndpoint(
+            self._schema,
+            runtime,
+            self._hub,
+            self._doorkeeper,
+            self._metrics,
+            explorer=explorer_page if self._settings.graphiql else None,
+        )
+        self._sockets = SocketView(
+            self._schema,
+            runtime=runtime,
+            hub=self._hub,
+            doorkeeper=self._doorkeeper,
+            metrics=self._metrics,
+        )
+        self._metrics.subscribers.set_function(lambda: self._hub.subscribers)
+
+    async def _graphql(self, request: Request) -> Response:
+        return await self._endpoint(request)
+
+    async def _socket(self, websocket: WebSocket) -> None:
+        await self._sockets(websocket.scope, websocket.receive, websocket.send)
+
+    async def _live(self, _: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def _ready(self, _: Request) -> Response:
+        problem = await self._database_problem()
+        if problem is None:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse(f"{problem}\n", status_code=503)
+
+    async def _health(self, _: Request) -> Response:
+        """Answer 503 only when this process cannot work: others' troubles are told, not shared."""
+        database = await self._database_problem()
+        redis = await self._redis_problem()
+        problems = [] if database else await self._scheduler_problems()
+        checks = {"database": database, "redis": redis}
+        body = {
+            "status": "down" if database else "degraded" if redis or problems else "ok",
+            "checks": {name: problem or "ok" for name, problem in checks.items()},
+            "problems": problems,
+        }
+        return JSONResponse(body, status_code=503 if database else 200)
+
+    async def _database_problem(self) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                if not self._migrated:
+                    self._migrated = await is_current(self._settings.database_url)
+                else:
+                    async with self._runtime.database.reading(None) as connection:
+                        await connection.connection()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            _log.warning("health.database_away", error=str(error))
+            return "The database cannot be reached."
+        return None if self._migrated else "The tables are not at this version: migrate first."
+
+    async def _redis_problem(self) -> str | None:
+        try:
+            await self._runtime.redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return "Redis cannot be reached: everything works, a little later."
+        return None
+
+    async def _scheduler_problems(self) -> list[str]:
+        async with self._runtime.database.reading(None) as connection:
+            return (await read_status(connection)).problems
+
+    async def _metrics_page(self, request: Request) -> Response:
+        try:
+            await self._doorkeeper.identify(Credentials(request.headers.get("authorization")))
+        except (Unauthenticated, TickwheelError) as error:
+            headers = {"WWW-Authenticate": "Bearer"}
+            return PlainTextResponse(f"{error}\n", status_code=401, headers=headers)
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)

@@ -1,0 +1,40 @@
+"""What every resolver is handed: the runtime, the caller, and loaders that live for one operation.
+
+A WebSocket carries many operations; each gets a context of its own, and a subscription renews the
+loaders for every message, since what they remember grows stale.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from strawberry.types import Info as StrawberryInfo
+
+from app.runtime import Runtime
+from app.schema.loaders import Loaders
+from app.services.access import Principal
+from app.services.live.hub import FeedHub
+from app.store.database import ReadConnection
+
+
+class Context:
+    """The context of one operation."""
+
+    def __init__(self, runtime: Runtime, hub: FeedHub, principal: Principal) -> None:
+        self.runtime = runtime
+        self.hub = hub
+        self.principal = principal
+        self.loaders = Loaders(runtime.database, principal.project_id)
+
+    def renew_loaders(self) -> None:
+        """Forget what was loaded."""
+        self.loaders = Loaders(self.runtime.database, self.principal.project_id)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[ReadConnection]:
+        """Open a read connection for the caller's project."""
+        async with self.runtime.database.reading(self.principal.project_id) as connection:
+            yield connection
+
+
+Info = StrawberryInfo[Context, Any]

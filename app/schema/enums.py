@@ -1,0 +1,273 @@
+"""The words of `app.core.vocabulary` as GraphQL enumerations, each with its description.
+
+Importing this module registers them; types then simply name the Python enumerations.
+"""
+
+from enum import Enum, StrEnum
+from typing import Any
+
+import strawberry
+
+from app.core import vocabulary as words
+from app.core.errors import ErrorCode
+from app.store.filters import TimingKind
+
+
+class RunOrderField(StrEnum):
+    """What a list of runs is sorted by."""
+
+    SCHEDULED_FOR = "SCHEDULED_FOR"
+    CREATED_AT = "CREATED_AT"
+    STARTED_AT = "STARTED_AT"
+    FINISHED_AT = "FINISHED_AT"
+
+
+class ScheduleOrderField(StrEnum):
+    """What a list of schedules is sorted by."""
+
+    NAME = "NAME"
+    NEXT_RUN_AT = "NEXT_RUN_AT"
+    LAST_RUN_AT = "LAST_RUN_AT"
+    CREATED_AT = "CREATED_AT"
+    FAILURE_COUNT = "FAILURE_COUNT"
+
+
+class Direction(StrEnum):
+    """Which way a list is sorted; what is null comes last either way."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+_DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
+    words.Role: {
+        "VIEWER": "May read.",
+        "OPERATOR": "May also trigger, pause, resume and cancel.",
+        "EDITOR": "May also create, change and archive.",
+        "ADMIN": "May also manage tokens, secrets and the scheduler itself.",
+    },
+    words.ActorKind: {
+        "TOKEN": "An API token.",
+        "USER": "A person.",
+        "SYSTEM": "Tickwheel itself.",
+    },
+    words.JobKind: {
+        "HTTP": "Sends an HTTP request.",
+        "COMMAND": "Runs a command on the worker.",
+        "PYTHON": "Calls a registered Python function.",
+    },
+    words.Backoff: {
+        "FIXED": "The same delay each time.",
+        "LINEAR": "One more initial delay each time.",
+        "EXPONENTIAL": "The delay is multiplied each time.",
+    },
+    words.OnWorkerLost: {
+        "RETRY": "Run it again: at least once.",
+        "FAIL": "Record it as lost: at most once.",
+    },
+    words.FailureReason: {
+        "ERROR": "The job failed.",
+        "TIMEOUT": "The attempt took longer than its time-out.",
+        "WORKER_LOST": "The worker died.",
+        "REJECTED": "Our own rules refused it.",
+    },
+    words.Frequency: {
+        "HOURLY": "At minute 0 of each hour: `0 * * * *`.",
+        "DAILY": "At midnight: `0 0 * * *`.",
+        "WEEKLY": "At midnight on Monday: `0 0 * * 1`.",
+        "MONTHLY": "At midnight on the first: `0 0 1 * *`.",
+    },
+    words.DayMatch: {
+        "ANY": "A day is due when either restricted day field matches, as in Vixie cron.",
+        "ALL": "A day is due when both day fields match.",
+    },
+    words.TimeMode: {
+        "AUTO": "ELAPSED when the minute or the hour begins with `*`, else WALL_CLOCK.",
+        "WALL_CLOCK": "Once per local time, by the DST policies.",
+        "ELAPSED": "By elapsed time: no hole and no double when clocks change.",
+    },
+    words.CalendarUnit: {
+        "DAY": "Days.",
+        "WEEK": "Weeks.",
+        "MONTH": "Months.",
+        "YEAR": "Years.",
+    },
+    words.DstGapPolicy: {
+        "RUN_AT_GAP_END": "Run once, when the gap ends.",
+        "SHIFT": "Run later by the length of the gap.",
+        "SKIP": "Do not run.",
+    },
+    words.DstFoldPolicy: {
+        "FIRST": "Run in the first pass.",
+        "LAST": "Run in the second pass.",
+        "BOTH": "Run in both passes.",
+    },
+    words.Adjustment: {
+        "GAP_MOVED": "Its local time does not exist: moved.",
+        "GAP_SKIPPED": "Its local time does not exist: skipped.",
+        "FOLD_FIRST": "Its local time comes twice: the first pass.",
+        "FOLD_SECOND": "Its local time comes twice: the second pass.",
+        "CALENDAR_MOVED": "Moved by a calendar.",
+        "CALENDAR_EXCLUDED": "Excluded by a calendar.",
+        "JITTERED": "Delayed by jitter.",
+    },
+    words.LintCode: {
+        "DAY_MATCH_ANY": "Both day fields are restricted, and either one is enough.",
+        "DST_GAP": "Some instants fall into a gap of daylight saving.",
+        "DST_FOLD": "Some instants fall into a fold of daylight saving.",
+        "VERY_FREQUENT": "It fires very often.",
+        "SHORT_MONTH": "Some months are too short for it.",
+        "UNEVEN_STEP": "The step does not divide its range evenly.",
+        "HERD_MINUTE": "It fires when many others do.",
+        "LONGER_THAN_INTERVAL": "Its runs take longer than the time between them.",
+    },
+    words.OverlapPolicy: {
+        "SKIP": "Skip the new run.",
+        "ALLOW": "Run both.",
+        "QUEUE_ONE": "Let one wait.",
+        "QUEUE_ALL": "Let up to a thousand wait.",
+        "CANCEL_RUNNING": "Cancel the one that runs.",
+    },
+    words.CatchUpPolicy: {
+        "NONE": "Record them all as missed.",
+        "LATEST": "Run the newest, record the others.",
+        "ALL": "Run them, oldest first, up to a limit.",
+    },
+    words.ResumeChoice: {
+        "SKIP": "Record them as missed.",
+        "LATEST": "Run the newest.",
+        "ALL": "Run them all, up to the schedule's catchUpLimit.",
+        "DRIP": "Run them all, so many a minute.",
+    },
+    words.ScheduleState: {
+        "ACTIVE": "It fires.",
+        "PAUSED": "Somebody, or too many failures, stopped it.",
+        "COMPLETED": "It has no further occurrence.",
+        "EXPIRED": "Its window has ended.",
+        "QUARANTINED": "It could not be planned.",
+        "ARCHIVED": "It is no more.",
+    },
+    words.RunState: {
+        "QUEUED": "It waits for its instant, or for a worker.",
+        "RUNNING": "A worker executes it.",
+        "SUCCEEDED": "It ended well.",
+        "FAILED": "It ended badly, or was rejected.",
+        "TIMED_OUT": "It took too long.",
+        "CANCELLED": "Somebody, or something, cancelled it.",
+        "LOST": "Its worker died and it may not be repeated.",
+        "SKIPPED": "It was not run, for the reason given.",
+        "MISSED": "Its instant passed and it was not run, for the reason given.",
+    },
+    words.RunCause: {
+        "SCHEDULE": "Its schedule fired.",
+        "CATCH_UP": "Its occurrence had been missed and was caught up.",
+        "MANUAL": "Somebody triggered it.",
+        "BACKFILL": "A backfill asked for it.",
+        "RERUN": "Somebody ran another one again.",
+        "CHAIN": "Another run ended.",
+    },
+    words.RunReason: {
+        "PAUSED": "The schedule was paused.",
+        "STOPPED": "The scheduler was stopped.",
+        "OUTSIDE_WINDOW": "It lay outside the schedule's window.",
+        "OVERRIDDEN": "Somebody skipped or moved this occurrence.",
+        "ARCHIVED": "The schedule was archived.",
+        "CIRCUIT_BREAKER": "The schedule fired implausibly often.",
+        "DEPENDENCY": "The run before it in a chain failed.",
+        "OVERLAP": "Another run of the schedule was busy.",
+        "TOO_LATE": "It lay outside the catch-up window.",
+        "COALESCED": "A newer missed occurrence ran instead.",
+        "CATCH_UP_NONE": "The schedule catches nothing up.",
+        "CALENDAR": "A calendar excluded it.",
+        "SPACING": "It came too soon after the one before.",
+        "LIMIT": "A limit was reached.",
+        "QUARANTINED": "The schedule was, or the run is, quarantined.",
+        "CANCEL_REQUESTED": "Somebody asked for it.",
+        "REPLACED": "A newer run took its place.",
+        "WORKER_LOST": "Its worker died.",
+        "TIMEOUT": "It took too long.",
+        "ERROR": "The job failed.",
+        "REJECTED": "Our own rules refused it.",
+    },
+    words.WorkerState: {
+        "ONLINE": "It works.",
+        "DRAINING": "It finishes what it has and takes nothing new.",
+        "LOST": "Nothing has been heard of it.",
+        "STOPPED": "It has ended.",
+    },
+    words.SchedulerState: {
+        "RUNNING": "Schedules fire and runs start.",
+        "PAUSED": "Nothing fires; queued and manual runs still start.",
+        "DRAINING": "Running work is finished, nothing new starts.",
+        "STOPPED": "Nothing fires and nothing starts.",
+    },
+    words.ChangeKind: {
+        "CREATED": "It was created.",
+        "UPDATED": "Its definition was changed.",
+        "PAUSED": "It was paused.",
+        "RESUMED": "It was resumed.",
+        "COMPLETED": "It has no further occurrence.",
+        "EXPIRED": "Its window has ended.",
+        "QUARANTINED": "It could not be planned.",
+        "ROLLED_BACK": "It went back to an earlier version.",
+        "ARCHIVED": "It was archived.",
+        "FIRED": "It fired.",
+        "RUN_FINISHED": "One of its runs ended.",
+        "OVERRIDDEN": "One of its occurrences was overridden.",
+    },
+    words.LogLevel: {
+        "DEBUG": "For those who look for a fault.",
+        "INFO": "What happened.",
+        "WARNING": "What may need a look.",
+        "ERROR": "What went wrong.",
+    },
+    ErrorCode: {
+        "INVALID": "The input breaks a rule.",
+        "NOT_FOUND": "There is no such thing, or it is not yours to see.",
+        "ALREADY_EXISTS": "A name that must be unique is taken.",
+        "VERSION_CONFLICT": "Somebody changed it since you read it.",
+        "STATE_CONFLICT": "Not possible in the state it is in.",
+        "IDEMPOTENCY_CONFLICT": "The key was used before, with other content.",
+        "FORBIDDEN": "Your role does not allow it.",
+        "LIMIT_EXCEEDED": "A bound was reached.",
+        "DEPENDENCY_UNAVAILABLE": "Something this needs is away.",
+    },
+    TimingKind: {
+        "CRON": "A cron expression, or a frequency.",
+        "INTERVAL": "Every so much elapsed time.",
+        "CALENDAR_INTERVAL": "Every so many days, weeks, months or years.",
+        "ONCE": "A single instant.",
+        "HOURLY": "The frequency HOURLY.",
+        "DAILY": "The frequency DAILY.",
+        "WEEKLY": "The frequency WEEKLY.",
+        "MONTHLY": "The frequency MONTHLY.",
+    },
+    RunOrderField: {
+        "SCHEDULED_FOR": "The nominal occurrence.",
+        "CREATED_AT": "The order in which they came into being.",
+        "STARTED_AT": "The start of the last attempt.",
+        "FINISHED_AT": "The end.",
+    },
+    ScheduleOrderField: {
+        "NAME": "The name.",
+        "NEXT_RUN_AT": "The next instant.",
+        "LAST_RUN_AT": "The end of the last run.",
+        "CREATED_AT": "The order in which they came into being.",
+        "FAILURE_COUNT": "How many runs failed.",
+    },
+    Direction: {
+        "ASC": "Smallest, earliest, A first.",
+        "DESC": "Largest, latest, Z first.",
+    },
+}
+
+
+def _register(enumeration: type[Enum], descriptions: dict[str, str]) -> None:
+    description = (enumeration.__doc__ or "").partition("\n")[0]
+    described: Any = strawberry.enum(enumeration, description=description)
+    for value in described.__strawberry_definition__.values:
+        value.description = descriptions[value.name]
+
+
+for _enumeration, _values in _DESCRIPTIONS.items():
+    _register(_enumeration, _values)

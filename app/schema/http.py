@@ -1,0 +1,339 @@
+"""GraphQL over HTTP, as its specification has it.
+
+`application/graphql-response+json` answers a faulty request with 4xx, `application/json` in the
+older way with 200. GET answers queries only. A client that wants `text/event-stream` gets a stream
+(GraphQL over SSE, distinct connections). Everyone is asked who they are first, except a browser
+that wants the explorer's page.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from app.core.clock import elapsed_seconds
+from app.core.errors import ErrorCode, TickwheelError
+from app.metrics import ApiMetrics
+from app.runtime import Runtime
+from app.schema.context import Context
+from app.schema.errors import to_graphql_error
+from app.schema.limits import check_nesting
+from app.schema.schema import TickwheelSchema
+from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
+from app.services.live.hub import FeedHub
+
+MOST_BODY_BYTES = 1_000_000
+OPERATION_SECONDS = 30.0
+JSON = "application/json"
+RESPONSE_JSON = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
+HTML = "text/html"
+Result = TypeVar("Result")
+_log = structlog.get_logger(__name__)
+
+
+class HttpProblem(Exception):
+    """A request that cannot even be tried."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str = "BAD_REQUEST", **headers: str
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The parameters of a GraphQL request."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLEndpoint:
+    """Answers requests to `/graphql`."""
+
+    schema: TickwheelSchema
+    runtime: Runtime
+    hub: FeedHub
+    doorkeeper: Doorkeeper
+    metrics: ApiMetrics
+    explorer: Callable[[Request], Awaitable[Response]] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        if self.explorer is not None and _wants_page(request):
+            return await self.explorer(request)
+        accepted = _preferred(request)
+        try:
+            return await self._answer(request, accepted)
+        except HttpProblem as problem:
+            return _refusal(problem, accepted)
+
+    async def _answer(self, request: Request, accepted: str | None) -> Response:
+        if accepted is None:
+            raise HttpProblem(
+                406, f"Accept {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.", code="NOT_ACCEPTABLE"
+            )
+        principal = await self._identify(request)
+        ask = await read_ask(request)
+        problem = check_nesting(ask.query)
+        if problem is not None:
+            return _respond(PreExecutionError(data=None, errors=[problem]), accepted)
+        context = Context(self.runtime, self.hub, principal)
+        if accepted == EVENT_STREAM:
+            return await self._stream(request, ask, context)
+        began = elapsed_seconds()
+        result = await _unless_gone(request, self._execute(request, ask, context))
+        self.metrics.duration.observe(elapsed_seconds() - began)
+        self.metrics.operations.labels("failed" if result.errors else "answered").inc()
+        return _respond(result, accepted)
+
+    async def _identify(self, request: Request) -> Principal:
+        headers = request.headers
+        credentials = Credentials(headers.get("authorization"), headers.get("x-tickwheel-project"))
+        try:
+            principal = await self.doorkeeper.identify(credentials)
+        except Unauthenticated as error:
+            raise HttpProblem(
+                401, str(error), code="UNAUTHENTICATED", WWW_Authenticate="Bearer"
+            ) from error
+        except TickwheelError as error:
+            raise HttpProblem(403, error.message, code=ErrorCode.FORBIDDEN.value) from error
+        address = None if request.client is None else request.client.host
+        return principal.requesting(uuid4().hex[:16], address)
+
+    async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
+        allowed = {OperationType.QUERY}
+        if request.method == "POST":
+            allowed.add(OperationType.MUTATION)
+        try:
+            async with asyncio.timeout(OPERATION_SECONDS):
+                return await self.schema.execute(
+                    ask.query,
+                    variable_values=ask.variables,
+                    context_value=context,
+                    operation_name=ask.operation_name,
+                    allowed_operation_types=allowed,
+                )
+        except (CannotGetOperationTypeError, MissingQueryError) as error:
+            message = f"The document has no operation to execute by that name. {error}".strip()
+            return PreExecutionError(data=None, errors=[GraphQLError(message)])
+        except InvalidOperationTypeError as error:
+            raise _wrong_way(error.operation_type) from error
+        except TimeoutError as error:
+            message = f"The operation took longer than {OPERATION_SECONDS:g} s."
+            raise HttpProblem(504, message, code="TIMEOUT") from error
+
+    async def _stream(self, request: Request, ask: Ask, context: Context) -> Response:
+        if request.method != "POST":
+            raise HttpProblem(405, "A stream is asked for by POST.", Allow="POST")
+        return StreamingResponse(
+            _server_sent_events(self.schema, ask, context),
+            media_type=EVENT_STREAM,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+def _preferred(request: Request) -> str | None:
+    """Return the media type to answer in, or None when the client takes none of ours."""
+    accept = request.headers.get("accept")
+    if accept is None or not accept.strip():
+        return JSON
+    ranked = sorted(_media_ranges(accept), key=lambda pair: -pair[1])
+    for media_range, quality in ranked:
+        if quality <= 0:
+            continue
+        if media_range in (RESPONSE_JSON, JSON, EVENT_STREAM):
+            return media_range
+        if media_range in ("*/*", "application/*"):
+            return JSON
+    return None
+
+
+def _wants_page(request: Request) -> bool:
+    is_visit = request.method == "GET" and "query" not in request.query_params
+    return is_visit and HTML in request.headers.get("accept", "")
+
+
+def _media_ranges(accept: str) -> list[tuple[str, float]]:
+    ranges = []
+    for part in accept.split(",")[:20]:
+        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        ranges.append((media_range, quality))
+    return ranges
+
+
+async def read_ask(request: Request) -> Ask:
+    """Return the request's parameters, or raise `HttpProblem`."""
+    if request.method == "GET":
+        return _check(_from_query(request.query_params))
+    content_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if content_type.strip().lower() != JSON:
+        raise HttpProblem(415, f"Send {JSON}.", code="UNSUPPORTED_MEDIA_TYPE")
+    if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+        raise HttpProblem(415, "Send UTF-8.", code="UNSUPPORTED_MEDIA_TYPE")
+    try:
+        body = orjson.loads(await _read_body(request))
+    except orjson.JSONDecodeError as error:
+        raise HttpProblem(400, f"The body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise HttpProblem(400, "The body must be a JSON object.")
+    return _check(body)
+
+
+async def _read_body(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BODY_BYTES:
+            raise HttpProblem(413, "The body may take at most 1 MB.", code="LIMIT_EXCEEDED")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _from_query(parameters: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = dict(parameters)
+    for name in ("variables", "extensions"):
+        if name in found:
+            try:
+                found[name] = orjson.loads(found[name])
+            except orjson.JSONDecodeError as error:
+                raise HttpProblem(400, f"{name} is not JSON: {error}") from error
+    return found
+
+
+def _check(parameters: dict[str, Any]) -> Ask:
+    query, name = parameters.get("query"), parameters.get("operationName")
+    if not isinstance(query, str) or not query:
+        raise HttpProblem(400, "The parameter `query` must be a text.")
+    if name is not None and not isinstance(name, str):
+        raise HttpProblem(400, "The parameter `operationName` must be a text.")
+    for each in ("variables", "extensions"):
+        if not isinstance(parameters.get(each), dict | None):
+            raise HttpProblem(400, f"The parameter `{each}` must be an object.")
+    return Ask(query, parameters.get("variables"), name)
+
+
+def _wrong_way(operation_type: OperationType) -> HttpProblem:
+    if operation_type is OperationType.MUTATION:
+        return HttpProblem(405, "A mutation is sent by POST.", Allow="POST")
+    return HttpProblem(400, f"Subscribe over a WebSocket, or by POST with Accept: {EVENT_STREAM}.")
+
+
+def _respond(result: ExecutionResult, accepted: str) -> Response:
+    errors = [_formatted(error) for error in result.errors or ()]
+    body: dict[str, Any] = {}
+    if errors:
+        body["errors"] = errors
+    if not is_request_error(result):
+        body["data"] = result.data
+    is_refused = is_request_error(result) and accepted == RESPONSE_JSON
+    return _json(body, accepted, status=400 if is_refused else 200)
+
+
+def is_request_error(result: ExecutionResult) -> bool:
+    """Return whether nothing was executed: the fault is in the request."""
+    if isinstance(result, PreExecutionError):
+        return True
+    return result.data is None and all(error.path is None for error in result.errors or ())
+
+
+def _refusal(problem: HttpProblem, accepted: str | None) -> Response:
+    body = {"errors": [{"message": problem.message, "extensions": {"code": problem.code}}]}
+    media_type = RESPONSE_JSON if accepted == RESPONSE_JSON else JSON
+    return _json(body, media_type, status=problem.status, headers=problem.headers)
+
+
+def _json(
+    body: object, media_type: str, *, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        encode(body),
+        status_code=status,
+        headers={
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Vary": "Accept",
+            **(headers or {}),
+        },
+    )
+
+
+def encode(value: object) -> bytes:
+    """Return a value as JSON."""
+    return orjson.dumps(value, default=str)
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    return dict(to_graphql_error(error).formatted)
+
+
+def format_result(result: ExecutionResult) -> dict[str, Any]:
+    """Return one result of a stream as a message's payload."""
+    payload: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        payload["errors"] = [_formatted(error) for error in result.errors]
+    return payload
+
+
+async def _server_sent_events(
+    schema: TickwheelSchema, ask: Ask, context: Context
+) -> AsyncIterator[bytes]:
+    results = await schema.stream(
+        ask.query,
+        variable_values=ask.variables,
+        context_value=context,
+        operation_name=ask.operation_name,
+    )
+    async with aclosing(results):
+        async for result in results:
+            assert isinstance(result, ExecutionResult), "nothing is deferred"
+            yield b"event: next\ndata: " + encode(format_result(result)) + b"\n\n"
+    yield b"event: complete\ndata:\n\n"
+
+
+async def _unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+    """Return what the work gives; cancel it when the client hangs up."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_hang_up(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise HttpProblem(499, "The client hung up.", code="CANCELLED")
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+

@@ -1,0 +1,1 @@
+"""The input types, and how they become what services and stores take."""

@@ -1,0 +1,147 @@
+"""Bounds on a document, found in one linear walk.
+
+Strawberry's own limiters for depth and aliases follow fragments again and again, which takes
+exponential time for a document of a few hundred bytes. Here each fragment is measured once and its
+measure is used wherever it is spread.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
+from strawberry.extensions import ValidationCache
+
+MOST_TOKENS = 2_000
+MOST_DEPTH = 15
+MOST_ALIASES = 50
+MOST_ROOT_FIELDS = 20
+MOST_FIELDS = 1_000
+MOST_NESTING = 100
+# Introspection, as every client sends it, is deeper than other operations; graphql-core bounds
+# what makes it expensive.
+_INTROSPECTION = ("__schema", "__type")
+_INTROSPECTION_DEPTH = 20
+_STRINGS = re.compile(r'"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*', re.DOTALL)
+_BRACKETS = re.compile(r"[{}()\[\]]")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The size of a selection with its fragments spread."""
+
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    root_fields: int = 0
+
+
+def check_document(document: DocumentNode) -> GraphQLError | None:
+    """Return why a document is refused, or None."""
+    walk = _Walk(document)
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            problem = _problem(walk.measure(definition.selection_set))
+            if problem is not None:
+                return GraphQLError(problem, nodes=definition)
+    return None
+
+
+def _problem(measure: Measure) -> str | None:
+    bounds = (
+        (measure.depth, MOST_DEPTH, "is nested {} deep; at most {} is allowed"),
+        (measure.root_fields, MOST_ROOT_FIELDS, "has {} root fields; at most {} are allowed"),
+        (measure.aliases, MOST_ALIASES, "has {} aliases; at most {} are allowed"),
+        (measure.fields, MOST_FIELDS, "has {} fields; at most {} are allowed"),
+    )
+    for value, most, words in bounds:
+        if value > most:
+            return f"The operation {words.format(value, most)}."
+    return None
+
+
+class _Walk:
+    """One walk over a document; a fragment is measured when it is first spread."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        self._measures: dict[str, Measure | None] = {}
+
+    def measure(self, selections: SelectionSetNode | None) -> Measure:
+        """Return the size of a selection set."""
+        depth = fields = aliases = root_fields = 0
+        for part in () if selections is None else selections.selections:
+            if isinstance(part, FieldNode):
+                below = self._below(part)
+                depth = max(depth, below.depth + 1)
+                fields += below.fields + 1
+                aliases += below.aliases + (part.alias is not None)
+                root_fields += 1
+                continue
+            spread = self._spread(part)
+            depth = max(depth, spread.depth)
+            fields += spread.fields
+            aliases += spread.aliases
+            root_fields += spread.root_fields
+        return Measure(depth, fields, aliases, root_fields)
+
+    def _below(self, field: FieldNode) -> Measure:
+        below = self.measure(field.selection_set)
+        if field.name.value in _INTROSPECTION and below.depth <= _INTROSPECTION_DEPTH:
+            return Measure(0, below.fields, below.aliases, 0)
+        return below
+
+    def _spread(self, part: object) -> Measure:
+        if isinstance(part, InlineFragmentNode):
+            return self.measure(part.selection_set)
+        assert isinstance(part, FragmentSpreadNode)
+        name = part.name.value
+        if name not in self._measures:
+            # A fragment that spreads itself is refused by validation; here it counts as empty.
+            self._measures[name] = None
+            fragment = self._fragments.get(name)
+            self._measures[name] = self.measure(fragment.selection_set if fragment else None)
+        return self._measures[name] or Measure()
+
+
+def check_nesting(query: str) -> GraphQLError | None:
+    """Return why a text is refused before it is parsed: the parser descends a call a level."""
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", query)):
+        depth += 1 if bracket in "{[(" else -1
+        if depth > MOST_NESTING:
+            return GraphQLError(f"The document nests brackets more than {MOST_NESTING} deep.")
+    return None
+
+
+class CheckedDocument(ValidationCache):
+    """Parses and validates nothing that is too big, and the same document only once."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Bound the number of tokens."""
+        self.execution_context.parse_options["max_tokens"] = MOST_TOKENS
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        """Check the size of the parsed document, and then validate it."""
+        document = self.execution_context.graphql_document
+        assert document is not None, "parsed before it is validated"
+        error = check_document(document)
+        if error is None:
+            yield from super().on_validate()
+            return
+        self.execution_context.pre_execution_errors = [error]
+        yield

@@ -1,0 +1,75 @@
+"""Load what rows refer to in one query a kind, instead of one a row."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from app.models import Attempt, Job, Project, Run, Worker
+from app.store.database import Database, ReadConnection
+from app.store.jobs import read_jobs
+from app.store.projects import read_project
+from app.store.runs import read_attempts, read_runs, read_workers_by_id
+from app.store.schedules import ScheduleRecord, read_schedules
+
+Loaded = TypeVar("Loaded")
+
+
+class Loaders:
+    """The loaders of one operation in one project."""
+
+    def __init__(self, database: Database, project_id: UUID) -> None:
+        self._database = database
+        self._project_id = project_id
+
+    @cached_property
+    def jobs(self) -> DataLoader[UUID, Job | None]:
+        """Load jobs by id."""
+        return self._by_id(lambda connection, ids: read_jobs(connection, self._project_id, ids))
+
+    @cached_property
+    def schedules(self) -> DataLoader[UUID, ScheduleRecord | None]:
+        """Load schedules by id."""
+        return self._by_id(
+            lambda connection, ids: read_schedules(connection, self._project_id, ids)
+        )
+
+    @cached_property
+    def runs(self) -> DataLoader[UUID, Run | None]:
+        """Load runs by id."""
+        return self._by_id(lambda connection, ids: read_runs(connection, self._project_id, ids))
+
+    @cached_property
+    def attempts(self) -> DataLoader[UUID, list[Attempt] | None]:
+        """Load the attempts of runs by the run's id."""
+        return self._by_id(read_attempts)
+
+    @cached_property
+    def workers(self) -> DataLoader[UUID, Worker | None]:
+        """Load workers by id."""
+        return self._by_id(read_workers_by_id)
+
+    @cached_property
+    def projects(self) -> DataLoader[UUID, Project | None]:
+        """Load projects by id."""
+        return self._by_id(_read_projects)
+
+    def _by_id(
+        self,
+        read: Callable[[ReadConnection, Sequence[UUID]], Awaitable[dict[UUID, Loaded]]],
+    ) -> DataLoader[UUID, Loaded | None]:
+        async def load(ids: list[UUID]) -> list[Loaded | None]:
+            async with self._database.reading(self._project_id) as connection:
+                found = await read(connection, ids)
+            return [found.get(id_) for id_ in ids]
+
+        return DataLoader(load_fn=load)
+
+
+async def _read_projects(
+    connection: ReadConnection, ids: Sequence[UUID]
+) -> dict[UUID, Project]:
+    projects = [await read_project(connection, id_) for id_ in ids]
+    return {project.id: project for project in projects if project is not None}

@@ -1,0 +1,147 @@
+"""Subscriptions: first what there is, then every change."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated
+
+import strawberry
+
+from app.core.clock import elapsed_seconds
+from app.core.errors import Invalid
+from app.schema.context import Context, Info
+from app.schema.ids import Kind, from_id
+from app.schema.inputs.filters import RunFilter, ScheduleFilter
+from app.schema.scalars import Cursor
+from app.schema.status import read_scheduler_status
+from app.schema.types.scheduler import SchedulerStatus
+from app.schema.types.streams import RunStream, ScheduleStream, run_message, schedule_message
+from app.services.live.topics import RunTopic, ScheduleTopic
+from app.services.live.watching import watch
+from app.store import filters as store
+
+_AT_LEAST_EVERY = 15.0
+_LOOK_EVERY = 5.0
+After = Annotated[
+    Cursor | None,
+    strawberry.argument(
+        description="The last cursor seen: resume without loss, no snapshot unless reset."
+    ),
+]
+WithSnapshot = Annotated[
+    bool, strawberry.argument(description="Whether to begin with what there is.")
+]
+
+
+@strawberry.type
+class Streams:
+    """What can be watched."""
+
+    @strawberry.subscription(
+        description="Runs: a snapshot, then changes. With `after` (the last cursor seen): resume "
+        "without loss, no snapshot unless reset."
+    )
+    async def run_events(
+        self,
+        info: Info,
+        run_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only this run.")
+        ] = None,
+        schedule_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only runs of this schedule.")
+        ] = None,
+        filter: Annotated[  # noqa: A002 - the public argument is called filter
+            RunFilter | None, strawberry.argument(description="Which ones.")
+        ] = None,
+        after: After = None,
+        snapshot: WithSnapshot = True,
+    ) -> AsyncGenerator[RunStream]:
+        """Watch runs."""
+        topic = RunTopic(
+            info.context.principal.project_id,
+            store.RunFilter() if filter is None else filter.read(),
+            run_id=None if run_id is None else from_id(Kind.RUN, run_id, "runId"),
+            schedule_id=None
+            if schedule_id is None
+            else from_id(Kind.SCHEDULE, schedule_id, "scheduleId"),
+        )
+        messages = watch(info.context.hub, topic, after=after, snapshot=snapshot)
+        async with aclosing(messages):
+            async for message in messages:
+                info.context.renew_loaders()
+                yield run_message(message)
+
+    @strawberry.subscription(
+        description="Schedules: a snapshot, then changes. With `after` (the last cursor seen): "
+        "resume without loss, no snapshot unless reset."
+    )
+    async def schedule_changed(
+        self,
+        info: Info,
+        filter: Annotated[  # noqa: A002 - the public argument is called filter
+            ScheduleFilter | None, strawberry.argument(description="Which ones.")
+        ] = None,
+        after: After = None,
+        snapshot: WithSnapshot = True,
+    ) -> AsyncGenerator[ScheduleStream]:
+        """Watch schedules."""
+        context = info.context
+        narrowed = store.ScheduleFilter() if filter is None else filter.read()
+        topic = ScheduleTopic(context.principal.project_id, narrowed)
+        messages = watch(context.hub, topic, after=after, snapshot=snapshot)
+        async with aclosing(messages):
+            async for message in messages:
+                context.renew_loaders()
+                yield schedule_message(message, context.principal)
+
+    @strawberry.subscription(
+        description="The instance's status: now, then on change, at most once per `minInterval`, "
+        "at least every 15 s."
+    )
+    async def scheduler_status(
+        self,
+        info: Info,
+        min_interval: Annotated[
+            timedelta | None, strawberry.argument(description="From one message to the next.")
+        ] = timedelta(seconds=1),
+    ) -> AsyncGenerator[SchedulerStatus]:
+        """Watch the status."""
+        pause = (timedelta(seconds=1) if min_interval is None else min_interval).total_seconds()
+        if not 0.1 <= pause <= _AT_LEAST_EVERY:
+            raise Invalid("minInterval lies between PT0.1S and PT15S.", path=("minInterval",))
+        told, told_at = None, 0.0
+        while True:
+            status = await read_scheduler_status(info.context.runtime)
+            essence = _essence(status)
+            if essence != told or elapsed_seconds() - told_at >= _AT_LEAST_EVERY:
+                told, told_at = essence, elapsed_seconds()
+                yield status
+            await _wait_for_news(info.context, pause)
+
+
+async def _wait_for_news(context: Context, pause: float) -> None:
+    """Wait at least `pause`; longer while nothing happens."""
+    hints, waited = context.hub.hints, 0.0
+    while True:
+        await asyncio.sleep(pause)
+        waited += pause
+        if context.hub.hints != hints or waited >= _LOOK_EVERY:
+            return
+
+
+def _essence(status: SchedulerStatus) -> SchedulerStatus:
+    """Return a status without what changes by itself as time goes by."""
+    nothing = timedelta(0)
+    return replace(
+        status,
+        server_time=status.changed_at,
+        uptime=nothing,
+        tick_lag=None,
+        last_tick_at=None,
+        oldest_queued_age=None,
+        dependencies=[replace(each, latency=None) for each in status.dependencies],
+        workers=[replace(each, heartbeat_at=each.started_at) for each in status.workers],
+        queues=[replace(each, oldest_age=None) for each in status.queues],
+    )

@@ -1,0 +1,79 @@
+"""The schema: every field of every area, put together.
+
+Documents are parsed and validated once and remembered; a document that is too big is refused
+before either. What goes wrong is logged where it is masked, in `errors`.
+"""
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import ParserCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from app.schema import enums as enums  # noqa: PLC0414 - registers the enumerations
+from app.schema.errors import (
+    GenericError,
+    NotFoundError,
+    StateConflictError,
+    ValidationError,
+    VersionConflictError,
+)
+from app.schema.limits import CheckedDocument
+from app.schema.operations.instance import InstanceQueries
+from app.schema.operations.jobs import JobMutations, JobQueries
+from app.schema.operations.runs import RunQueries
+from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
+from app.schema.operations.streams import Streams
+from app.schema.scalars import SCALARS
+
+_CACHED_DOCUMENTS = 1_000
+
+
+@strawberry.type(description="Everything that can be read.")
+class Query(JobQueries, ScheduleQueries, RunQueries, InstanceQueries):
+    """The reads."""
+
+
+@strawberry.type(description="Everything that can be done. Expected failures are data.")
+class Mutation(JobMutations, ScheduleMutations):
+    """The writes."""
+
+
+@strawberry.type(description="Everything that can be watched.")
+class Subscription(Streams):
+    """The streams."""
+
+
+class TickwheelSchema(strawberry.Schema):
+    """A schema that leaves logging to the place that masks."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Log nothing here."""
+
+
+def build_schema() -> TickwheelSchema:
+    """Return the schema."""
+    return TickwheelSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[
+            ValidationError,
+            NotFoundError,
+            VersionConflictError,
+            StateConflictError,
+            GenericError,
+        ],
+        extensions=[
+            lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+            lambda: CheckedDocument(maxsize=_CACHED_DOCUMENTS),
+        ],
+        config=StrawberryConfig(scalar_map=SCALARS, sort_schema=True),
+    )
+
+
+def print_sdl() -> str:
+    """Return the schema as text: what `schema.graphql` holds."""
+    return build_schema().as_str() + "\n"

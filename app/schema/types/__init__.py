@@ -1,0 +1,1 @@
+"""The output types, a module per entity."""

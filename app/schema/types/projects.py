@@ -1,0 +1,67 @@
+"""Projects, and who is asking."""
+
+from datetime import timedelta
+
+import strawberry
+from strawberry.scalars import JSON
+
+from app.core.vocabulary import Role
+from app.models import Project as ProjectRow
+from app.schema.context import Info
+from app.schema.ids import Kind, to_id
+from app.schema.scalars import TimeZone
+from app.schema.types.common import Actor, Node
+from app.services.access import Principal
+
+
+@strawberry.type(description="The tenant: owns jobs, schedules, runs and tokens.")
+class Project(Node):
+    """A project."""
+
+    key: str = strawberry.field(description="Unique in the instance.")
+    name: str = strawberry.field(description="For people.")
+    version: int = strawberry.field(description="Counts definitions: the edit lock.")
+    defaults: JSON = strawberry.field(
+        description="Defaults for its jobs and schedules: timezone, timeout, retry, catch-up "
+        "window, concurrency."
+    )
+    retention: timedelta = strawberry.field(description="How long finished runs are kept.")
+
+    @classmethod
+    def of(cls, row: ProjectRow) -> "Project":
+        """Return the public form."""
+        return cls(
+            id=to_id(Kind.PROJECT, row.id),
+            key=row.key,
+            name=row.name,
+            version=row.version,
+            defaults=JSON(row.defaults),
+            retention=timedelta(seconds=row.retention_seconds),
+        )
+
+
+@strawberry.type(description="Who is asking, and where.")
+class Viewer:
+    """The caller."""
+
+    actor: Actor = strawberry.field(description="Who you are.")
+    role: Role = strawberry.field(description="What you may do in the project.")
+    timezone: TimeZone = strawberry.field(description="The zone to show instants in.")
+    principal: strawberry.Private[Principal]
+
+    @strawberry.field(description="The project that everything you ask is about.")
+    async def project(self, info: Info) -> Project:
+        """Load the project."""
+        row = await info.context.loaders.projects.load(self.principal.project_id)
+        assert row is not None, "a principal's project exists"
+        return Project.of(row)
+
+    @classmethod
+    def of(cls, principal: Principal, timezone: str) -> "Viewer":
+        """Return the public form of a caller."""
+        return cls(
+            actor=Actor.known(principal.actor),
+            role=principal.role,
+            timezone=TimeZone(timezone),
+            principal=principal,
+        )

@@ -1,0 +1,389 @@
+"""Runs, their attempts and their logs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Select
+from strawberry.scalars import JSON
+
+from app.core.errors import Invalid, LimitExceeded
+from app.core.run_states import is_final
+from app.core.vocabulary import FailureReason, LogLevel, RunCause, RunReason, RunState
+from app.models import Attempt as AttemptRow
+from app.models import Run as RunRow
+from app.schema.connections import Window, page_info
+from app.schema.context import Context, Info
+from app.schema.ids import Kind, to_id
+from app.schema.inputs.filters import RunFilter, RunOrder, run_order
+from app.schema.scalars import Cursor
+from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
+from app.schema.types.scheduler import Worker
+from app.store import filters as store
+from app.store.pages import SortKey
+from app.store.runs import count_runs, page_runs, read_log_lines, select_runs
+
+if TYPE_CHECKING:
+    from app.schema.types.jobs import Job
+    from app.schema.types.schedules import Schedule
+
+_MOST_LINES = 1_000
+_LEVELS = list(LogLevel)
+
+
+@strawberry.type(description="Why something failed.")
+class RunError:
+    """An error."""
+
+    type: str | None = strawberry.field(description="The kind of error, as its source names it.")
+    message: str = strawberry.field(description="What happened.")
+    detail: str | None = strawberry.field(description="More of it: a traceback, an answer's body.")
+    reason: FailureReason = strawberry.field(description="Which kind of failure it is.")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> "RunError | None":
+        """Return the public form of a stored error."""
+        if stored is None:
+            return None
+        return cls(
+            type=stored.get("type"),
+            message=str(stored.get("message", "")),
+            detail=stored.get("detail"),
+            reason=FailureReason(stored.get("reason", FailureReason.ERROR)),
+        )
+
+
+@strawberry.type(description="One finished try at a run.")
+class Attempt:
+    """An attempt."""
+
+    number: int = strawberry.field(description="Counts from 1.")
+    state: RunState = strawberry.field(description="How it ended.")
+    worker: str | None = strawberry.field(description="Which worker made it.")
+    started_at: datetime = strawberry.field(description="Entry into the handler.")
+    finished_at: datetime | None = strawberry.field(description="Its end.")
+    duration: timedelta | None = strawberry.field(description="How long it took.")
+    error: RunError | None = strawberry.field(description="Why it failed.")
+    exit_code: int | None = strawberry.field(description="The exit code of a command.")
+    http_status: int | None = strawberry.field(description="The status of an HTTP answer.")
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> "Attempt":
+        """Return the public form."""
+        return cls(
+            number=row.number,
+            state=row.state,
+            worker=row.worker,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            duration=row.finished_at - row.started_at,
+            error=RunError.of(row.error),
+            exit_code=row.exit_code,
+            http_status=row.http_status,
+        )
+
+
+@strawberry.type(description="A line of a run's log.")
+class LogLine:
+    """A line."""
+
+    cursor: Cursor = strawberry.field(description="Its position.")
+    sequence: int = strawberry.field(description="Counts from 1, over all attempts.")
+    at: datetime = strawberry.field(description="When it was written.")
+    level: LogLevel = strawberry.field(description="Its level.")
+    stream: str = strawberry.field(description="stdout, stderr or log.")
+    attempt: int = strawberry.field(description="The attempt that wrote it.")
+    text: str = strawberry.field(description="Without its line end.")
+
+
+@strawberry.type(description="A line in a log.")
+class LogEdge:
+    """An edge."""
+
+    cursor: str = strawberry.field(description="Its position.")
+    node: LogLine = strawberry.field(description="The line.")
+
+
+@strawberry.type(description="One page of a log.")
+class LogConnection:
+    """A connection."""
+
+    edges: list[LogEdge] = strawberry.field(description="The lines with their positions.")
+    nodes: list[LogLine] = strawberry.field(description="The lines.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    truncated: bool = strawberry.field(description="Whether lines were dropped at the log's cap.")
+
+    @classmethod
+    async def read(
+        cls,
+        context: Context,
+        run_id: UUID,
+        *,
+        first: int,
+        after: str | None,
+        attempt: int | None,
+        min_level: LogLevel | None,
+    ) -> "LogConnection":
+        """Return one page, from the beginning on."""
+        if not 0 <= first <= _MOST_LINES:
+            raise LimitExceeded(f"first lies between 0 and {_MOST_LINES:,}.", path=("first",))
+        levels = _LEVELS[_LEVELS.index(min_level or LogLevel.DEBUG) :]
+        async with context.reading() as connection:
+            stored, truncated = await read_log_lines(
+                connection,
+                run_id,
+                after=_line_number(after),
+                limit=first + 1,
+                attempt=attempt,
+                levels={level.value for level in levels},
+            )
+        nodes = [
+            LogLine(
+                cursor=Cursor(str(line.sequence)),
+                sequence=line.sequence,
+                at=datetime.fromtimestamp(line.at_milliseconds / 1000, UTC),
+                level=LogLevel(line.level),
+                stream=line.stream,
+                attempt=line.attempt,
+                text=line.text,
+            )
+            for line in stored[:first]
+        ]
+        return cls(
+            edges=[LogEdge(cursor=str(node.cursor), node=node) for node in nodes],
+            nodes=nodes,
+            page_info=PageInfo(
+                has_next_page=len(stored) > first,
+                has_previous_page=after is not None,
+                start_cursor=str(nodes[0].cursor) if nodes else None,
+                end_cursor=str(nodes[-1].cursor) if nodes else None,
+            ),
+            truncated=truncated,
+        )
+
+
+@strawberry.type(
+    description="The record of one occurrence, or of one manual, backfill or chained trigger."
+)
+class Run(Node):
+    """A run."""
+
+    revision: int = strawberry.field(description="Counts any change.")
+    schedule_version: int | None = strawberry.field(
+        description="The schedule's version that made it."
+    )
+    state: RunState = strawberry.field(description="Where it stands.")
+    reason: RunReason | None = strawberry.field(description="Why it did not simply succeed.")
+    message: str | None = strawberry.field(description="The reason in words.")
+    terminal: bool = strawberry.field(description="Whether nothing more will happen to it.")
+    cause: RunCause = strawberry.field(description="What brought it into being.")
+    triggered_by: Actor | None = strawberry.field(description="Who asked for it.")
+    scheduled_for: datetime = strawberry.field(
+        description="Nominal occurrence; for manual runs the instant asked for."
+    )
+    previous_success_at: datetime | None = strawberry.field(
+        description="Previous occurrence that succeeded: the start of an incremental interval."
+    )
+    due_at: datetime = strawberry.field(description="With jitter.")
+    range_end: datetime | None = strawberry.field(
+        description="For a recorded range: its last occurrence, inclusive."
+    )
+    range_count: int | None = strawberry.field(description="For a recorded range: its size.")
+    created_at: datetime = strawberry.field(description="When it was recorded.")
+    started_at: datetime | None = strawberry.field(description="Entry into the handler.")
+    finished_at: datetime | None = strawberry.field(description="The end.")
+    next_attempt_at: datetime | None = strawberry.field(
+        description="When a queued run may start."
+    )
+    lateness: timedelta | None = strawberry.field(
+        description="From the due instant to the start of the first attempt."
+    )
+    duration: timedelta | None = strawberry.field(description="Of the last attempt.")
+    parameters: JSON = strawberry.field(description="What the job is given.")
+    result: JSON | None = strawberry.field(description="What the job gave back.")
+    error: RunError | None = strawberry.field(description="Why it failed.")
+    queue: str = strawberry.field(description="The lane it waits or waited in.")
+    priority: int = strawberry.field(description="Higher goes first.")
+    attempt: int = strawberry.field(description="Which attempt this is; 0 before the first.")
+    max_attempts: int = strawberry.field(description="How many there may be.")
+    progress: float | None = strawberry.field(description="How far it is, between 0 and 1.")
+    progress_message: str | None = strawberry.field(description="How far it is, in words.")
+    tags: list[Tag] = strawberry.field(description="Those of its job and its schedule.")
+    row: strawberry.Private[RunRow]
+
+    @strawberry.field(description="What is run.")
+    async def job(
+        self, info: Info
+    ) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
+        """Load the job."""
+        from app.schema.types.jobs import Job
+
+        row = await info.context.loaders.jobs.load(self.row.job_id)
+        assert row is not None, "a job outlives its runs"
+        return Job.of(row)
+
+    @strawberry.field(description="The schedule that fired, or was triggered.")
+    async def schedule(
+        self, info: Info
+    ) -> Annotated["Schedule", strawberry.lazy("app.schema.types.schedules")] | None:
+        """Load the schedule."""
+        from app.schema.types.schedules import Schedule
+
+        if self.row.schedule_id is None:
+            return None
+        record = await info.context.loaders.schedules.load(self.row.schedule_id)
+        return None if record is None else Schedule.of(record, info.context.principal)
+
+    @strawberry.field(description="The worker that has it, or had it last.")
+    async def worker(self, info: Info) -> Worker | None:
+        """Load the worker."""
+        if self.row.worker_id is None:
+            return None
+        row = await info.context.loaders.workers.load(self.row.worker_id)
+        return None if row is None else Worker.of(row)
+
+    @strawberry.field(description="Its finished attempts, the first one first.")
+    async def attempts(self, info: Info) -> list[Attempt]:
+        """Load the attempts."""
+        rows = await info.context.loaders.attempts.load(self.row.id)
+        return [Attempt.of(row) for row in rows or ()]
+
+    @strawberry.field(description="What it wrote, from the beginning on.")
+    async def log(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many lines.")] = 200,
+        after: Annotated[
+            Cursor | None, strawberry.argument(description="Only lines behind this one.")
+        ] = None,
+        attempt: Annotated[
+            int | None, strawberry.argument(description="Only of this attempt.")
+        ] = None,
+        min_level: Annotated[
+            LogLevel | None, strawberry.argument(description="Only of this level or a graver one.")
+        ] = None,
+    ) -> LogConnection:
+        """Read one page."""
+        return await LogConnection.read(
+            info.context,
+            self.row.id,
+            first=first,
+            after=after,
+            attempt=attempt,
+            min_level=min_level,
+        )
+
+    @classmethod
+    def of(cls, row: RunRow) -> "Run":
+        """Return the public form."""
+        return cls(
+            id=to_id(Kind.RUN, row.id),
+            revision=row.revision,
+            schedule_version=row.schedule_version,
+            state=row.state,
+            reason=row.reason,
+            message=row.message,
+            terminal=is_final(row.state),
+            cause=row.cause,
+            triggered_by=Actor.of(row.triggered_by),
+            scheduled_for=row.scheduled_for,
+            previous_success_at=row.previous_success_for,
+            due_at=row.due_at,
+            range_end=row.range_end,
+            range_count=row.range_count,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            next_attempt_at=row.next_attempt_at if row.state is RunState.QUEUED else None,
+            lateness=_between(row.due_at, row.first_started_at),
+            duration=_between(row.started_at, row.finished_at),
+            parameters=JSON(row.parameters),
+            result=None if row.result is None else JSON(row.result),
+            error=RunError.of(row.error),
+            queue=row.queue,
+            priority=row.priority,
+            attempt=row.attempt,
+            max_attempts=row.max_attempts,
+            progress=row.progress,
+            progress_message=row.progress_message,
+            tags=Tag.list_of(row.tags),
+            row=row,
+        )
+
+
+def _between(start: datetime | None, end: datetime | None) -> timedelta | None:
+    return None if start is None or end is None else max(end - start, timedelta(0))
+
+
+def _line_number(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not cursor.isdecimal() or len(cursor) > 9:
+        raise Invalid("This is not a cursor of a log.", path=("after",))
+    return int(cursor)
+
+
+@strawberry.type(description="A run in a list.")
+class RunEdge:
+    """An edge."""
+
+    cursor: str = strawberry.field(description="Its position.")
+    node: Run = strawberry.field(description="The run.")
+
+
+@strawberry.type(description="One page of runs.")
+class RunConnection:
+    """A connection."""
+
+    edges: list[RunEdge] = strawberry.field(description="The runs with their positions.")
+    nodes: list[Run] = strawberry.field(description="The runs.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    query: strawberry.Private[Select[Any]]
+
+    @strawberry.field(description="How many there are.")
+    async def total_count(
+        self,
+        info: Info,
+        cap: Annotated[int, strawberry.argument(description="Count no further.")] = 10_000,
+    ) -> Count:
+        """Count up to the cap."""
+        async with info.context.reading() as connection:
+            value, exact = await count_runs(connection, self.query, Count.bounded(cap))
+        return Count(value=value, exact=exact)
+
+    @classmethod
+    async def read(
+        cls,
+        context: Context,
+        window: Window,
+        *,
+        narrowed: RunFilter | None,
+        order: RunOrder | None = None,
+        job_id: UUID | None = None,
+        schedule_id: UUID | None = None,
+    ) -> "RunConnection":
+        """Return one page, the newest first unless ordered otherwise."""
+        name, stored_order = run_order(order)
+        whole = store.RunFilter(
+            job_id=job_id,
+            schedule_id=schedule_id,
+            all_of=() if narrowed is None else (narrowed.read(),),
+        )
+        query = select_runs(context.principal.project_id, whole)
+        async with context.reading() as connection:
+            page = await page_runs(connection, query, stored_order, window.request(name))
+        column = stored_order.column
+        cursors, info = page_info(
+            page, name, lambda row: SortKey(_value_of(row, column), row.id)
+        )
+        nodes = [Run.of(row) for row in page.items]
+        edges = [
+            RunEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)
+        ]
+        return cls(edges=edges, nodes=nodes, page_info=info, query=query)
+
+
+def _value_of(row: RunRow, column: Any) -> Any:
+    return None if column is None else getattr(row, column.key)

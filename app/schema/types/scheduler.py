@@ -1,0 +1,164 @@
+"""The state of the whole instance."""
+
+from datetime import datetime, timedelta
+
+import strawberry
+
+from app.core.vocabulary import SchedulerState, WorkerState
+from app.models import Worker as WorkerRow
+from app.schema.ids import Kind, to_id
+from app.schema.types.common import Actor
+from app.services.status import InstanceStatus
+from app.services.status import Lateness as LatenessValue
+from app.services.status import QueueStatus
+
+
+@strawberry.type(description="How late runs started.")
+class Lateness:
+    """Lateness."""
+
+    p50: timedelta = strawberry.field(description="Half started sooner.")
+    p99: timedelta = strawberry.field(description="All but one in a hundred started sooner.")
+    max: timedelta = strawberry.field(description="The latest.")
+    count: int = strawberry.field(description="Over how many runs.")
+
+    @classmethod
+    def of(cls, value: LatenessValue | None) -> "Lateness | None":
+        """Return the public form."""
+        if value is None:
+            return None
+        return cls(p50=value.p50, p99=value.p99, max=value.max, count=value.count)
+
+
+@strawberry.type(description="A process that fires and executes.")
+class Worker:
+    """A worker."""
+
+    id: strawberry.ID = strawberry.field(description="Opaque.")
+    host: str = strawberry.field(description="The machine.")
+    pid: int = strawberry.field(description="The process.")
+    version: str = strawberry.field(description="Of Tickwheel.")
+    state: WorkerState = strawberry.field(description="What it is doing.")
+    queues: list[str] = strawberry.field(description="What it takes from; none named: everything.")
+    slots: int = strawberry.field(description="How many runs it executes at once.")
+    busy: int = strawberry.field(description="How many it executes now.")
+    started_at: datetime = strawberry.field(description="When it started.")
+    heartbeat_at: datetime = strawberry.field(description="Its last sign of life.")
+
+    @classmethod
+    def of(cls, row: WorkerRow) -> "Worker":
+        """Return the public form."""
+        return cls(
+            id=to_id(Kind.WORKER, row.id),
+            host=row.host,
+            pid=row.pid,
+            version=row.version,
+            state=row.state,
+            queues=list(row.queues),
+            slots=row.slots,
+            busy=row.busy,
+            started_at=row.started_at,
+            heartbeat_at=row.heartbeat_at,
+        )
+
+
+@strawberry.type(description="A named lane of runs.")
+class Queue:
+    """A queue that has work."""
+
+    name: str = strawberry.field(description="Its name.")
+    depth: int = strawberry.field(description="How many runs wait and are due.")
+    running: int = strawberry.field(description="How many are under way.")
+    oldest_age: timedelta | None = strawberry.field(description="How long the oldest has waited.")
+
+    @classmethod
+    def of(cls, value: QueueStatus) -> "Queue":
+        """Return the public form."""
+        return cls(
+            name=value.name,
+            depth=value.depth,
+            running=value.running,
+            oldest_age=value.oldest_age,
+        )
+
+
+@strawberry.type(description="Something the scheduler needs.")
+class Dependency:
+    """A dependency."""
+
+    name: str = strawberry.field(description="postgresql or redis.")
+    healthy: bool = strawberry.field(description="Whether it answers.")
+    latency: timedelta | None = strawberry.field(description="How long it took to answer.")
+    detail: str | None = strawberry.field(description="What is wrong.")
+
+
+@strawberry.type(description="The state of the whole instance at one instant.")
+class SchedulerStatus:
+    """The status."""
+
+    state: SchedulerState = strawberry.field(description="Whether it fires and runs.")
+    reason: str | None = strawberry.field(description="Why it is in this state.")
+    changed_by: Actor | None = strawberry.field(description="Who put it there.")
+    changed_at: datetime = strawberry.field(description="Since when.")
+    version: int = strawberry.field(description="Counts changes of the state.")
+    server_time: datetime = strawberry.field(description="PostgreSQL's clock.")
+    uptime: timedelta = strawberry.field(description="How long a worker has been there.")
+    last_tick_at: datetime | None = strawberry.field(description="When any worker last ticked.")
+    tick_lag: timedelta | None = strawberry.field(description="How long ago that was.")
+    healthy: bool = strawberry.field(description="Whether there are no problems.")
+    problems: list[str] = strawberry.field(description="What is wrong, in words.")
+    active_schedules: int = strawberry.field(description="How many fire.")
+    overdue: int = strawberry.field(description="How many should have fired and have not.")
+    due_next_minute: int = strawberry.field(description="How many fire within a minute.")
+    queued_runs: int = strawberry.field(description="How many runs wait.")
+    running_runs: int = strawberry.field(description="How many runs are under way.")
+    oldest_queued_age: timedelta | None = strawberry.field(
+        description="How long the oldest due run has waited."
+    )
+    runs_per_minute1: float = strawberry.field(
+        name="runsPerMinute1", description="Over the last minute."
+    )
+    runs_per_minute5: float = strawberry.field(
+        name="runsPerMinute5", description="Over the last 5 minutes."
+    )
+    runs_per_minute15: float = strawberry.field(
+        name="runsPerMinute15", description="Over the last 15 minutes."
+    )
+    failures_per_minute5: float = strawberry.field(
+        name="failuresPerMinute5", description="Over the last 5 minutes."
+    )
+    lateness: Lateness | None = strawberry.field(description="Of the last 15 minutes' runs.")
+    workers: list[Worker] = strawberry.field(description="The workers.")
+    queues: list[Queue] = strawberry.field(description="The queues that have work.")
+    dependencies: list[Dependency] = strawberry.field(description="What it needs.")
+
+    @classmethod
+    def of(cls, status: InstanceStatus, dependencies: list[Dependency]) -> "SchedulerStatus":
+        """Return the public form."""
+        return cls(
+            state=status.state,
+            reason=status.reason,
+            changed_by=Actor.of(status.changed_by),
+            changed_at=status.changed_at,
+            version=status.version,
+            server_time=status.server_time,
+            uptime=status.uptime or timedelta(0),
+            last_tick_at=status.last_tick_at,
+            tick_lag=status.tick_lag,
+            healthy=status.healthy,
+            problems=list(status.problems),
+            active_schedules=status.active_schedules,
+            overdue=status.overdue,
+            due_next_minute=status.due_next_minute,
+            queued_runs=status.queued_runs,
+            running_runs=status.running_runs,
+            oldest_queued_age=status.oldest_queued_age,
+            runs_per_minute1=status.runs_per_minute_1,
+            runs_per_minute5=status.runs_per_minute_5,
+            runs_per_minute15=status.runs_per_minute_15,
+            failures_per_minute5=status.failures_per_minute_5,
+            lateness=Lateness.of(status.lateness),
+            workers=[Worker.of(row) for row in status.workers],
+            queues=[Queue.of(queue) for queue in status.queues],
+            dependencies=dependencies,
+        )

@@ -1,0 +1,306 @@
+"""Schedules."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import strawberry
+from sqlalchemy import Select
+from strawberry.scalars import JSON
+
+from app.core.clock import utc_now
+from app.core.errors import Invalid
+from app.core.time import timing_from_json
+from app.core.vocabulary import (
+    CatchUpPolicy,
+    DstFoldPolicy,
+    DstGapPolicy,
+    OverlapPolicy,
+    Role,
+    ScheduleState,
+)
+from app.schema.connections import DEFAULT_SIZE, Window, page_info
+from app.schema.context import Context, Info
+from app.schema.ids import Kind, to_id
+from app.schema.inputs.arguments import After, First
+from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, schedule_order
+from app.schema.scalars import TimeZone
+from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
+from app.schema.types.runs import Run, RunConnection, RunError
+from app.schema.types.timings import Occurrence, Timing, timing_of
+from app.services.access import Principal
+from app.services.schedules.upcoming import upcoming_occurrences
+from app.store import filters as store
+from app.store.pages import SortKey
+from app.store.schedules import (
+    ScheduleRecord,
+    count_schedules,
+    page_schedules,
+    select_schedules,
+)
+
+if TYPE_CHECKING:
+    from app.schema.types.jobs import Job
+
+_MOST_UPCOMING = 500
+
+
+@strawberry.type(description="What the caller may do with a schedule.")
+class SchedulePermissions:
+    """Permissions."""
+
+    update: Permission = strawberry.field(description="Change its definition.")
+    pause: Permission = strawberry.field(description="Pause it, or resume it.")
+    trigger: Permission = strawberry.field(description="Run it now.")
+    archive: Permission = strawberry.field(description="End it for good.")
+
+    @classmethod
+    def of(cls, principal: Principal, state: ScheduleState) -> "SchedulePermissions":
+        """Return what this caller may do in this state."""
+        archived = "The schedule is archived." if state is ScheduleState.ARCHIVED else None
+        over = (ScheduleState.COMPLETED, ScheduleState.EXPIRED)
+        ended = "The schedule does not fire any more." if state in over else archived
+        return cls(
+            update=Permission.of(principal, Role.EDITOR, obstacle=archived),
+            pause=Permission.of(principal, Role.OPERATOR, obstacle=ended),
+            trigger=Permission.of(principal, Role.OPERATOR, obstacle=archived),
+            archive=Permission.of(principal, Role.EDITOR, obstacle=archived),
+        )
+
+
+@strawberry.type(description="When to run a job and with which parameters.")
+class Schedule(Node):
+    """A schedule."""
+
+    key: str = strawberry.field(description="Unique among the project's schedules.")
+    name: str = strawberry.field(description="For people.")
+    description: str | None = strawberry.field(description="What it is for.")
+    version: int = strawberry.field(description="Counts definitions: the edit lock.")
+    revision: int = strawberry.field(description="Counts any change.")
+    created_at: datetime = strawberry.field(description="When it was created.")
+    updated_at: datetime = strawberry.field(description="When it was last changed.")
+    created_by: Actor | None = strawberry.field(description="Who created it.")
+    updated_by: Actor | None = strawberry.field(description="Who changed its definition last.")
+    owner: Actor | None = strawberry.field(description="Whom its runs act as.")
+    state: ScheduleState = strawberry.field(description="Whether it fires, and if not, why.")
+    state_reason: str | None = strawberry.field(description="The reason of the state in words.")
+    paused_at: datetime | None = strawberry.field(description="Since when it is paused.")
+    paused_by: Actor | None = strawberry.field(description="Who paused it.")
+    paused_until: datetime | None = strawberry.field(description="When the pause ends by itself.")
+    last_error: RunError | None = strawberry.field(description="Why it could not be planned.")
+    timezone: TimeZone = strawberry.field(description="The zone its local times are in.")
+    dst_gap: DstGapPolicy = strawberry.field(
+        description="What happens at local times that do not exist."
+    )
+    dst_fold: DstFoldPolicy = strawberry.field(
+        description="What happens at local times that come twice."
+    )
+    start_at: datetime | None = strawberry.field(description="It fires from here on, inclusive.")
+    end_at: datetime | None = strawberry.field(description="It fires up to here, inclusive.")
+    max_runs: int | None = strawberry.field(description="How many scheduled runs it makes.")
+    jitter: timedelta = strawberry.field(description="Its runs are delayed by up to this.")
+    overlap: OverlapPolicy = strawberry.field(description="What happens while a run is busy.")
+    catch_up: CatchUpPolicy = strawberry.field(description="What happens after an outage.")
+    catch_up_window: timedelta = strawberry.field(description="How late a run may still be.")
+    catch_up_limit: int = strawberry.field(description="How many missed ones run at most.")
+    pause_after_failures: int | None = strawberry.field(
+        description="It pauses itself after so many failures in a row."
+    )
+    parameters: JSON = strawberry.field(description="Put over those of the job.")
+    priority: int | None = strawberry.field(description="Instead of the job's.")
+    tags: list[Tag] = strawberry.field(description="Labels; runs carry them, too.")
+    next_run_at: datetime | None = strawberry.field(description="The next instant, before jitter.")
+    last_run_at: datetime | None = strawberry.field(description="When a run last ended.")
+    run_count: int = strawberry.field(description="How many runs have ended.")
+    success_count: int = strawberry.field(description="How many succeeded.")
+    failure_count: int = strawberry.field(description="How many failed.")
+    skip_count: int = strawberry.field(description="How many were skipped.")
+    miss_count: int = strawberry.field(description="How many were missed.")
+    consecutive_failures: int = strawberry.field(description="How many failed since a success.")
+    success_rate: float | None = strawberry.field(description="Successes by ended runs.")
+    record: strawberry.Private[ScheduleRecord]
+    principal: strawberry.Private[Principal]
+
+    @strawberry.field(description="What it runs.")
+    async def job(self, info: Info) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
+        """Load the job."""
+        from app.schema.types.jobs import Job
+
+        row = await info.context.loaders.jobs.load(self.record.schedule.job_id)
+        assert row is not None, "a job outlives its schedules"
+        return Job.of(row)
+
+    @strawberry.field(description="Its rules.")
+    def timings(self) -> list[Timing]:
+        """Read the stored timings."""
+        schedule = self.record.schedule
+        return [timing_of(timing_from_json(each), schedule.timezone) for each in schedule.timings]
+
+    @strawberry.field(description="Its last run that ended.")
+    async def last_run(self, info: Info) -> Run | None:
+        """Load the run."""
+        run_id = self.record.counters.last_run_id
+        row = None if run_id is None else await info.context.loaders.runs.load(run_id)
+        return None if row is None else Run.of(row)
+
+    @strawberry.field(description="Its next occurrences, as long as nobody changes it.")
+    def upcoming(
+        self,
+        first: Annotated[int, strawberry.argument(description="How many; at most 500.")] = 10,
+        from_: Annotated[
+            datetime | None, strawberry.argument(name="from", description="Later than this; now.")
+        ] = None,
+        until: Annotated[
+            datetime | None, strawberry.argument(description="Not later than this.")
+        ] = None,
+    ) -> list[Occurrence]:
+        """Compute them."""
+        if not 0 <= first <= _MOST_UPCOMING:
+            raise Invalid(f"first lies between 0 and {_MOST_UPCOMING}.", path=("first",))
+        found = upcoming_occurrences(
+            self.record.schedule, after=from_ or utc_now(), until=until, limit=first
+        )
+        return [Occurrence.of(occurrence) for occurrence in found]
+
+    @strawberry.field(description="Run, skip or miss of each occurrence: the decision ledger.")
+    async def runs(
+        self,
+        info: Info,
+        first: First = DEFAULT_SIZE,
+        after: After = None,
+        filter: Annotated[  # noqa: A002 - the public argument is called filter
+            RunFilter | None, strawberry.argument(description="Which ones.")
+        ] = None,
+    ) -> RunConnection:
+        """Return one page."""
+        return await RunConnection.read(
+            info.context,
+            Window(first, after),
+            narrowed=filter,
+            schedule_id=self.record.schedule.id,
+        )
+
+    @strawberry.field(description="What the caller may do with it.")
+    def permissions(self) -> SchedulePermissions:
+        """Judge by role and state."""
+        return SchedulePermissions.of(self.principal, self.state)
+
+    @classmethod
+    def of(cls, record: ScheduleRecord, principal: Principal) -> "Schedule":
+        """Return the public form."""
+        row, counters = record.schedule, record.counters
+        return cls(
+            id=to_id(Kind.SCHEDULE, row.id),
+            key=row.key,
+            name=row.name,
+            description=row.description,
+            version=row.version,
+            revision=record.revision,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            created_by=Actor.of(row.created_by),
+            updated_by=Actor.of(row.updated_by),
+            owner=Actor.of(row.owner),
+            state=row.state,
+            state_reason=row.state_reason,
+            paused_at=row.paused_at,
+            paused_by=Actor.of(row.paused_by),
+            paused_until=row.paused_until,
+            last_error=RunError.of(row.last_error),
+            timezone=TimeZone(row.timezone),
+            dst_gap=row.dst_gap,
+            dst_fold=row.dst_fold,
+            start_at=row.start_at,
+            end_at=row.end_at,
+            max_runs=row.max_runs,
+            jitter=timedelta(seconds=row.jitter_seconds),
+            overlap=row.overlap,
+            catch_up=row.catch_up,
+            catch_up_window=timedelta(seconds=row.catch_up_window_seconds),
+            catch_up_limit=row.catch_up_limit,
+            pause_after_failures=row.pause_after_failures,
+            parameters=JSON(row.parameters),
+            priority=row.priority,
+            tags=Tag.list_of(row.tags),
+            next_run_at=row.next_run_at,
+            last_run_at=counters.last_run_at,
+            run_count=counters.run_count,
+            success_count=counters.success_count,
+            failure_count=counters.failure_count,
+            skip_count=counters.skip_count,
+            miss_count=counters.miss_count,
+            consecutive_failures=counters.consecutive_failures,
+            success_rate=_rate(counters.success_count, counters.run_count),
+            record=record,
+            principal=principal,
+        )
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+@strawberry.type(description="A schedule in a list.")
+class ScheduleEdge:
+    """An edge."""
+
+    cursor: str = strawberry.field(description="Its position.")
+    node: Schedule = strawberry.field(description="The schedule.")
+
+
+@strawberry.type(description="One page of schedules.")
+class ScheduleConnection:
+    """A connection."""
+
+    edges: list[ScheduleEdge] = strawberry.field(description="The schedules with their positions.")
+    nodes: list[Schedule] = strawberry.field(description="The schedules.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    query: strawberry.Private[Select[Any]]
+
+    @strawberry.field(description="How many there are.")
+    async def total_count(
+        self,
+        info: Info,
+        cap: Annotated[int, strawberry.argument(description="Count no further.")] = 10_000,
+    ) -> Count:
+        """Count up to the cap."""
+        async with info.context.reading() as connection:
+            value, exact = await count_schedules(connection, self.query, Count.bounded(cap))
+        return Count(value=value, exact=exact)
+
+    @classmethod
+    async def read(
+        cls,
+        context: Context,
+        window: Window,
+        *,
+        narrowed: ScheduleFilter | None,
+        order: ScheduleOrder | None = None,
+        search: str | None = None,
+        job_id: UUID | None = None,
+    ) -> "ScheduleConnection":
+        """Return one page, the newest first unless ordered otherwise."""
+        name, stored_order = schedule_order(order)
+        whole = store.ScheduleFilter(
+            job_id=job_id, all_of=() if narrowed is None else (narrowed.read(),)
+        )
+        query = select_schedules(context.principal.project_id, search=search, narrowed=whole)
+        async with context.reading() as connection:
+            page = await page_schedules(connection, query, stored_order, window.request(name))
+        column = stored_order.column
+        cursors, info = page_info(
+            page, name, lambda record: SortKey(_value_of(record, column), record.schedule.id)
+        )
+        nodes = [Schedule.of(record, context.principal) for record in page.items]
+        edges = [
+            ScheduleEdge(cursor=cursor, node=node)
+            for cursor, node in zip(cursors, nodes, strict=True)
+        ]
+        return cls(edges=edges, nodes=nodes, page_info=info, query=query)
+
+
+def _value_of(record: ScheduleRecord, column: Any) -> Any:
+    if column is None:
+        return None
+    row = record.schedule if column.table.name == "schedule" else record.counters
+    return getattr(row, column.key)
