@@ -349,6 +349,7 @@ async def test_a_command_dies_with_its_guard_even_if_the_worker_cannot_look() ->
         pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
         command = psutil.Process(pids[0])
         guard = psutil.Process(command.ppid())
+        directory = Path(command.cwd())
         worker.send_signal(signal.SIGSTOP)
         guard.kill()
         await gone(command.pid)
@@ -356,6 +357,9 @@ async def test_a_command_dies_with_its_guard_even_if_the_worker_cannot_look() ->
         # Awake again, the worker finds that its guard is gone and ends the rest.
         worker.send_signal(signal.SIGCONT)
         await gone(*pids)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while directory.exists():  # noqa: ASYNC110 - another process removes it
+                await asyncio.sleep(0.02)
         worker.kill()
         worker.communicate()
 
