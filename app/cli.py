@@ -7,6 +7,7 @@ that `--help` answers at once.
 
 import asyncio
 import os
+import signal
 import sys
 import zoneinfo
 from enum import StrEnum
@@ -152,9 +153,9 @@ def settings() -> None:
 @cli.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from app.schema.schema import print_schema
+    from app.schema.schema import print_sdl
 
-    typer.echo(print_schema(), nl=False)
+    typer.echo(print_sdl(), nl=False)
 
 
 def _serve(settings: "Settings") -> None:
@@ -181,7 +182,12 @@ def _serve(settings: "Settings") -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    # When it has shut down, uvicorn raises the signal again; without a handler of ours that would
+    # turn a clean stop into death by signal.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, server.handle_exit)
+    server.run(sockets=[listener])
 
 
 def _version(asked: bool) -> None:
