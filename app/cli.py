@@ -86,13 +86,15 @@ def worker() -> None:
     Needs TICKWHEEL_DATABASE_URL and TICKWHEEL_REDIS_URL. SIGTERM stops claiming, lets running
     work finish and gives the rest back.
     """
+    import uvloop
+
     from app.config import load_settings
     from app.logs import configure_logs
     from app.worker.main import run_worker
 
     settings = load_settings(os.environ, required=("database_url", "redis_url"))
     configure_logs(settings, process="worker")
-    asyncio.run(run_worker(settings))
+    uvloop.run(run_worker(settings))
 
 
 @cli.command()
