@@ -56,7 +56,7 @@ def write_cursor(order: str, key: SortKey) -> str:
     value: Any = key.value
     if isinstance(value, datetime):
         value = {"at": value.isoformat()}
-    encoded = orjson.dumps([order, value, key.id])
+    encoded = orjson.dumps([order, value, str(key.id)])
     return urlsafe_b64encode(encoded).decode().rstrip("=")
 
 

@@ -336,4 +336,3 @@ async def _unless_gone(request: Request, work: Awaitable[Result]) -> Result:
 async def _hang_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-

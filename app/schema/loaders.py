@@ -68,8 +68,6 @@ class Loaders:
         return DataLoader(load_fn=load)
 
 
-async def _read_projects(
-    connection: ReadConnection, ids: Sequence[UUID]
-) -> dict[UUID, Project]:
+async def _read_projects(connection: ReadConnection, ids: Sequence[UUID]) -> dict[UUID, Project]:
     projects = [await read_project(connection, id_) for id_ in ids]
     return {project.id: project for project in projects if project is not None}

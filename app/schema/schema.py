@@ -70,10 +70,10 @@ def build_schema() -> TickwheelSchema:
             lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
             lambda: CheckedDocument(maxsize=_CACHED_DOCUMENTS),
         ],
-        config=StrawberryConfig(scalar_map=SCALARS, sort_schema=True),
+        config=StrawberryConfig(scalar_map=SCALARS),
     )
 
 
-def print_sdl() -> str:
+def print_schema() -> str:
     """Return the schema as text: what `schema.graphql` holds."""
     return build_schema().as_str() + "\n"

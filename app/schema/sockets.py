@@ -222,7 +222,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
 class SocketView(GraphQL[SocketContext, None]):
     """Accepts WebSocket connections to `/graphql`."""
 
-    websocket_adapter_class = SizedAdapter  # type: ignore[assignment] # as in Strawberry itself
+    websocket_adapter_class = SizedAdapter
     graphql_transport_ws_handler_class = SocketHandler
 
     def __init__(

@@ -16,7 +16,7 @@ class Absent(Enum):
 
 
 ABSENT: Final = Absent.ABSENT
-Given: TypeAlias = T | None | Literal[Absent.ABSENT]
+Given: TypeAlias = T | Literal[Absent.ABSENT] | None
 
 
 def is_given(value: Given[T]) -> TypeGuard[T | None]:

@@ -114,12 +114,18 @@ class TokenText:
 
 
 def issue_token(
-    *, name: str, role: Role, project_id: UUID | None, expires_at: datetime | None = None
+    *,
+    name: str,
+    role: Role,
+    project_id: UUID | None,
+    created_at: datetime,
+    expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """Return a new token's row, and its text, which is shown once."""
     text = TokenText(new_id(), token_urlsafe(32))
     row = ApiToken(
         id=text.id,
+        created_at=created_at,
         project_id=project_id,
         name=name,
         role=role,

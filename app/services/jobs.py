@@ -248,9 +248,7 @@ def _read_timeout(timeout: timedelta) -> float:
 
 def _read_concurrency_limit(limit: int) -> int:
     if not 1 <= limit <= 100_000:
-        raise Invalid(
-            "A concurrency limit lies between 1 and 100,000.", path=("concurrencyLimit",)
-        )
+        raise Invalid("A concurrency limit lies between 1 and 100,000.", path=("concurrencyLimit",))
     return limit
 
 
@@ -318,7 +316,4 @@ async def _record(
     await note_audit(
         transaction, principal, action, Subject.JOB, [(job.id, summary)], changes=changes or []
     )
-    await note_change(
-        transaction, written, principal, Subject.JOB, change, {job.id: job.revision}
-    )
-
+    await note_change(transaction, written, principal, Subject.JOB, change, {job.id: job.revision})

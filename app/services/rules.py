@@ -119,7 +119,9 @@ def _references(schema: Any) -> list[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
-            found.extend(part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
+            found.extend(
+                part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str)
+            )
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from app.models import AuditEntry
-from app.models.columns import new_id
+from app.models.columns import ActorRecord, new_id
 from app.store.database import Transaction
 
 
@@ -22,7 +22,7 @@ async def record_audit(transaction: Transaction, entries: Sequence[dict[str, Any
 def audit_entry(
     *,
     project_id: UUID,
-    actor: dict[str, Any],
+    actor: ActorRecord,
     action: str,
     subject_kind: str,
     subject_id: UUID,

@@ -49,12 +49,12 @@ class Page(Generic[Item]):
 class Order:
     """An order of a list: by a column and then the id, or by the id alone."""
 
-    column: ColumnElement[Any] | None
+    column: Any
     descending: bool
     # What stands for null in comparisons, as SQL: beyond every real value of the column.
     null_as: str | None = None
 
-    def columns(self, id_column: ColumnElement[UUID]) -> list[ColumnElement[Any]]:
+    def columns(self, id_column: Any) -> list[ColumnElement[Any]]:
         """Return the sort columns, the id last."""
         if self.column is None:
             return [id_column]
@@ -75,7 +75,7 @@ async def read_page(
     connection: ReadConnection,
     query: Select[Any],
     *,
-    id_column: ColumnElement[UUID],
+    id_column: Any,
     order: Order,
     page: PageRequest,
 ) -> Page[Any]:
@@ -95,7 +95,7 @@ async def read_page(
 
 
 async def count_up_to(
-    connection: ReadConnection, query: Select[Any], *, id_column: ColumnElement[UUID], cap: int
+    connection: ReadConnection, query: Select[Any], *, id_column: Any, cap: int
 ) -> tuple[int, bool]:
     """Return how many rows a query has and whether that is exact: counting stops at `cap`."""
     limited = query.with_only_columns(id_column).order_by(None).limit(cap + 1).subquery()

@@ -120,7 +120,9 @@ async def read_log_lines(
         )
         for chunk in chunks:
             truncated = truncated or chunk.dropped > 0
-            lines.extend(line for line in _lines(chunk) if line.sequence > after and line.level in levels)
+            lines.extend(
+                line for line in _lines(chunk) if line.sequence > after and line.level in levels
+            )
             after = max(after, chunk.sequence + chunk.line_count - 1)
         if len(chunks) < _CHUNKS_AT_ONCE:
             break

@@ -17,6 +17,8 @@ from app.store.filters import ScheduleFilter
 from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
 from app.store.words import matches_words
 
+_RECORD: tuple[Any, ...] = (Schedule, ScheduleCounters)
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRecord:
@@ -41,13 +43,9 @@ class SameDefinition(NamedTuple):
 
 def select_records(project_id: UUID) -> Select[Any]:
     """Return the query for the project's schedules, each with its counters and its job at hand."""
-    query: Select[Any] = (
-        select(Schedule, ScheduleCounters)
-        .join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
-        .join(Job, col(Job.id) == col(Schedule.job_id))
-        .where(col(Schedule.project_id) == project_id)
-    )
-    return query
+    both: Select[Any] = select(*_RECORD).where(col(Schedule.project_id) == project_id)
+    both = both.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
+    return both.join(Job, col(Job.id) == col(Schedule.job_id))
 
 
 async def read_schedule(

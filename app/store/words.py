@@ -13,7 +13,7 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 _MOST_WORDS = 10
 
 
-def matches_words(search: str, *columns: ColumnElement[Any]) -> ColumnElement[bool] | None:
+def matches_words(search: str, *columns: Any) -> ColumnElement[bool] | None:
     """Return the condition that every word begins a word of the columns; None without words."""
     words = _WORD.findall(search)[:_MOST_WORDS]
     if not words:

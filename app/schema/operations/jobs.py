@@ -4,8 +4,6 @@ from typing import Annotated
 
 import strawberry
 
-
-
 from app.core.errors import Invalid
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
@@ -28,9 +26,7 @@ class JobQueries:
     async def job(
         self,
         info: Info,
-        id: Annotated[  # noqa: A002 - the public argument is called id
-            strawberry.ID | None, strawberry.argument(description="Its id.")
-        ] = None,
+        id: Annotated[strawberry.ID | None, strawberry.argument(description="Its id.")] = None,
         key: Annotated[str | None, strawberry.argument(description="Its key.")] = None,
     ) -> Job | None:
         """Read one job."""
@@ -68,9 +64,7 @@ class JobMutations:
     async def job_create(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            JobCreateInput, strawberry.argument(description="The job.")
-        ],
+        input: Annotated[JobCreateInput, strawberry.argument(description="The job.")],
     ) -> JobPayload:
         """Create."""
         async with collected_errors() as errors:
@@ -83,9 +77,7 @@ class JobMutations:
     async def job_update(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            JobUpdateInput, strawberry.argument(description="The change.")
-        ],
+        input: Annotated[JobUpdateInput, strawberry.argument(description="The change.")],
     ) -> JobPayload:
         """Change."""
         async with collected_errors() as errors:
@@ -103,9 +95,7 @@ class JobMutations:
     async def job_archive(
         self,
         info: Info,
-        id: Annotated[  # noqa: A002 - the public argument is called id
-            strawberry.ID, strawberry.argument(description="Which job.")
-        ],
+        id: Annotated[strawberry.ID, strawberry.argument(description="Which job.")],
     ) -> JobPayload:
         """Archive."""
         async with collected_errors() as errors:

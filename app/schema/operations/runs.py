@@ -21,9 +21,7 @@ class RunQueries:
     async def run(
         self,
         info: Info,
-        id: Annotated[  # noqa: A002 - the public argument is called id
-            strawberry.ID, strawberry.argument(description="Its id.")
-        ],
+        id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")],
     ) -> Run | None:
         """Read one run."""
         run_id = from_id(Kind.RUN, id, "id")
@@ -39,9 +37,7 @@ class RunQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
-            RunFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[RunFilter | None, strawberry.argument(description="Which ones.")] = None,
         order_by: Annotated[
             RunOrder | None, strawberry.argument(description="In which order.")
         ] = None,

@@ -39,6 +39,8 @@ from app.store.schedules import ScheduleRecord, read_schedule, read_schedule_by_
 
 _BULK_HINT = "Nothing was created, because some of the schedules are not right: see the results."
 
+_UTC = TimeZone("UTC")
+
 
 @strawberry.type
 class ScheduleQueries:
@@ -48,9 +50,7 @@ class ScheduleQueries:
     async def schedule(
         self,
         info: Info,
-        id: Annotated[  # noqa: A002 - the public argument is called id
-            strawberry.ID | None, strawberry.argument(description="Its id.")
-        ] = None,
+        id: Annotated[strawberry.ID | None, strawberry.argument(description="Its id.")] = None,
         key: Annotated[str | None, strawberry.argument(description="Its key.")] = None,
     ) -> Schedule | None:
         """Read one schedule."""
@@ -73,7 +73,7 @@ class ScheduleQueries:
         last: Last = None,
         before: Before = None,
         search: Search = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
+        filter: Annotated[
             ScheduleFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
         order_by: Annotated[
@@ -95,7 +95,7 @@ class ScheduleQueries:
         expression: Annotated[str, strawberry.argument(description="5 or 6 fields.")],
         timezone: Annotated[
             TimeZone, strawberry.argument(description="The zone its local times are in.")
-        ] = TimeZone("UTC"),
+        ] = _UTC,
         from_: Annotated[
             datetime | None, strawberry.argument(name="from", description="Later than this; now.")
         ] = None,
@@ -115,9 +115,7 @@ class ScheduleQueries:
             DstFoldPolicy | None,
             strawberry.argument(description="At local times that come twice."),
         ] = None,
-        key: Annotated[
-            str | None, strawberry.argument(description="Schedule key, for H.")
-        ] = None,
+        key: Annotated[str | None, strawberry.argument(description="Schedule key, for H.")] = None,
         locale: Annotated[
             str | None, strawberry.argument(description="The language of the words.")
         ] = "en",
@@ -146,9 +144,7 @@ class ScheduleMutations:
     async def schedule_create(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            ScheduleCreateInput, strawberry.argument(description="The schedule.")
-        ],
+        input: Annotated[ScheduleCreateInput, strawberry.argument(description="The schedule.")],
     ) -> SchedulePayload:
         """Create."""
         async with collected_errors() as errors:
@@ -176,9 +172,7 @@ class ScheduleMutations:
     async def schedule_update(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            ScheduleUpdateInput, strawberry.argument(description="The change.")
-        ],
+        input: Annotated[ScheduleUpdateInput, strawberry.argument(description="The change.")],
     ) -> SchedulePayload:
         """Change."""
         async with collected_errors() as errors:
@@ -197,9 +191,7 @@ class ScheduleMutations:
     async def schedule_pause(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            SchedulePauseInput, strawberry.argument(description="The pause.")
-        ],
+        input: Annotated[SchedulePauseInput, strawberry.argument(description="The pause.")],
     ) -> SchedulePayload:
         """Pause."""
         async with collected_errors() as errors:
@@ -219,9 +211,7 @@ class ScheduleMutations:
     async def schedule_resume(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            ScheduleResumeInput, strawberry.argument(description="The resumption.")
-        ],
+        input: Annotated[ScheduleResumeInput, strawberry.argument(description="The resumption.")],
     ) -> SchedulePayload:
         """Resume."""
         async with collected_errors() as errors:
@@ -239,9 +229,7 @@ class ScheduleMutations:
     async def schedule_archive(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            ScheduleArchiveInput, strawberry.argument(description="The end.")
-        ],
+        input: Annotated[ScheduleArchiveInput, strawberry.argument(description="The end.")],
     ) -> SchedulePayload:
         """Archive."""
         async with collected_errors() as errors:
@@ -259,9 +247,7 @@ class ScheduleMutations:
     async def schedule_trigger(
         self,
         info: Info,
-        input: Annotated[  # noqa: A002 - the public argument is called input
-            ScheduleTriggerInput, strawberry.argument(description="The trigger.")
-        ],
+        input: Annotated[ScheduleTriggerInput, strawberry.argument(description="The trigger.")],
     ) -> RunPayload:
         """Trigger."""
         async with collected_errors() as errors:

@@ -52,9 +52,7 @@ class Streams:
         schedule_id: Annotated[
             strawberry.ID | None, strawberry.argument(description="Only runs of this schedule.")
         ] = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
-            RunFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[RunFilter | None, strawberry.argument(description="Which ones.")] = None,
         after: After = None,
         snapshot: WithSnapshot = True,
     ) -> AsyncGenerator[RunStream]:
@@ -80,7 +78,7 @@ class Streams:
     async def schedule_changed(
         self,
         info: Info,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
+        filter: Annotated[
             ScheduleFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
         after: After = None,

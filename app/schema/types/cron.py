@@ -40,9 +40,7 @@ class CronExplanation:
     warnings: list[LintWarning] = strawberry.field(description="What may surprise.")
     errors: list[ValidationError] = strawberry.field(description="What is wrong.")
     next: list[Occurrence] = strawberry.field(description="The next instants.")
-    min_interval: timedelta | None = strawberry.field(
-        description="The shortest time between two."
-    )
+    min_interval: timedelta | None = strawberry.field(description="The shortest time between two.")
     average_interval: timedelta | None = strawberry.field(
         description="The time between two, on average."
     )

@@ -95,7 +95,7 @@ class Job(Node):
         info: Info,
         first: First = DEFAULT_SIZE,
         after: After = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
+        filter: Annotated[
             ScheduleFilter | None, strawberry.argument(description="Which ones.")
         ] = None,
     ) -> Annotated["ScheduleConnection", strawberry.lazy("app.schema.types.schedules")]:
@@ -112,9 +112,7 @@ class Job(Node):
         info: Info,
         first: First = DEFAULT_SIZE,
         after: After = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
-            RunFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[RunFilter | None, strawberry.argument(description="Which ones.")] = None,
         order_by: Annotated[
             RunOrder | None, strawberry.argument(description="The newest first, unless given.")
         ] = None,
@@ -192,5 +190,7 @@ class JobConnection:
             page = await page_jobs(connection, query, window.request("jobs"))
         cursors, info = page_info(page, "jobs", lambda row: SortKey(None, row.id))
         nodes = [Job.of(row) for row in page.items]
-        edges = [JobEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)]
+        edges = [
+            JobEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)
+        ]
         return cls(edges=edges, nodes=nodes, page_info=info, query=query)

@@ -194,9 +194,7 @@ class Run(Node):
     created_at: datetime = strawberry.field(description="When it was recorded.")
     started_at: datetime | None = strawberry.field(description="Entry into the handler.")
     finished_at: datetime | None = strawberry.field(description="The end.")
-    next_attempt_at: datetime | None = strawberry.field(
-        description="When a queued run may start."
-    )
+    next_attempt_at: datetime | None = strawberry.field(description="When a queued run may start.")
     lateness: timedelta | None = strawberry.field(
         description="From the due instant to the start of the first attempt."
     )
@@ -214,9 +212,7 @@ class Run(Node):
     row: strawberry.Private[RunRow]
 
     @strawberry.field(description="What is run.")
-    async def job(
-        self, info: Info
-    ) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
+    async def job(self, info: Info) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
         """Load the job."""
         from app.schema.types.jobs import Job
 
@@ -375,9 +371,7 @@ class RunConnection:
         async with context.reading() as connection:
             page = await page_runs(connection, query, stored_order, window.request(name))
         column = stored_order.column
-        cursors, info = page_info(
-            page, name, lambda row: SortKey(_value_of(row, column), row.id)
-        )
+        cursors, info = page_info(page, name, lambda row: SortKey(_value_of(row, column), row.id))
         nodes = [Run.of(row) for row in page.items]
         edges = [
             RunEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)

@@ -8,9 +8,8 @@ from app.core.vocabulary import SchedulerState, WorkerState
 from app.models import Worker as WorkerRow
 from app.schema.ids import Kind, to_id
 from app.schema.types.common import Actor
-from app.services.status import InstanceStatus
+from app.services.status import InstanceStatus, QueueStatus
 from app.services.status import Lateness as LatenessValue
-from app.services.status import QueueStatus
 
 
 @strawberry.type(description="How late runs started.")

@@ -168,9 +168,7 @@ class Schedule(Node):
         info: Info,
         first: First = DEFAULT_SIZE,
         after: After = None,
-        filter: Annotated[  # noqa: A002 - the public argument is called filter
-            RunFilter | None, strawberry.argument(description="Which ones.")
-        ] = None,
+        filter: Annotated[RunFilter | None, strawberry.argument(description="Which ones.")] = None,
     ) -> RunConnection:
         """Return one page."""
         return await RunConnection.read(

@@ -1,6 +1,5 @@
 """The messages of subscriptions: a snapshot, then changes, each with a position to resume from."""
 
-
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
@@ -140,5 +139,3 @@ def schedule_message(
 
 def _common(position: Position) -> dict[str, Any]:
     return {"cursor": Cursor(position.encode()), "server_time": utc_now()}
-
-

@@ -128,7 +128,9 @@ class FeedHub:
 
 
 def entries_of(
-    events: Sequence[ResultRow[tuple[int, int, UUID, str, str, list[UUID], list[UUID | None] | None]]],
+    events: Sequence[
+        ResultRow[tuple[int, int, UUID, str, str, list[UUID], list[UUID | None] | None]]
+    ],
 ) -> tuple[Entry, ...]:
     """Return one entry for each entity of each event, in their order."""
     return tuple(

@@ -21,7 +21,10 @@ from app.store.live import (
 )
 from app.store.schedules import ScheduleRecord
 
-Row = TypeVar("Row", Run, ScheduleRecord)
+Row = TypeVar("Row")
+
+EVERY_RUN = RunFilter()
+EVERY_SCHEDULE = ScheduleFilter()
 
 
 class Topic(Protocol[Row]):
@@ -54,7 +57,7 @@ class RunTopic:
     """Runs: of a schedule, a single one, or all that pass a filter."""
 
     project_id: UUID
-    narrowed: RunFilter = RunFilter()
+    narrowed: RunFilter = EVERY_RUN
     run_id: UUID | None = None
     schedule_id: UUID | None = None
 
@@ -95,7 +98,7 @@ class ScheduleTopic:
     """Schedules that pass a filter."""
 
     project_id: UUID
-    narrowed: ScheduleFilter = ScheduleFilter()
+    narrowed: ScheduleFilter = EVERY_SCHEDULE
 
     def concerns(self, entry: Entry) -> bool:
         """Compare ids only."""

@@ -32,7 +32,7 @@ def timetable_of(schedule: Mapping[str, Any]) -> Timetable:
         dst_fold=schedule["dst_fold"],
         start_at=schedule["start_at"],
         end_at=schedule["end_at"],
-        hash_key=str(schedule["id"]),
+        hash_key=schedule["key"],
         jitter=timedelta(seconds=schedule["jitter_seconds"]),
     )
 
@@ -74,9 +74,7 @@ async def withdraw(
     )
 
 
-def unfired_stretch(
-    schedule: Schedule, as_of: datetime, reason: RunReason
-) -> list[PlannedRecord]:
+def unfired_stretch(schedule: Schedule, as_of: datetime, reason: RunReason) -> list[PlannedRecord]:
     """Record what should have fired and has not, because no tick came before a change did.
 
     A quarantined schedule may not even be readable: then there is nothing to record.
@@ -94,7 +92,7 @@ def unfired_stretch(
 def plan_resumption(
     schedule: Schedule, as_of: datetime, choice: ResumeChoice, reason: RunReason
 ) -> list[PlannedRecord]:
-    """Choose what becomes of the occurrences of a pause: those that run, and one range of others."""
+    """Choose which occurrences of a pause run; the others are one range."""
     timetable = timetable_of(schedule.model_dump())
     limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
     running = _newest(timetable, schedule.cursor_at, as_of, limit)
@@ -107,9 +105,7 @@ def plan_resumption(
     return records
 
 
-def _newest(
-    timetable: Timetable, after: datetime, until: datetime, limit: int
-) -> list[Occurrence]:
+def _newest(timetable: Timetable, after: datetime, until: datetime, limit: int) -> list[Occurrence]:
     """Return up to `limit` of the newest occurrences in (after, until], oldest first."""
     newest: list[Occurrence] = []
     before = until + _TICK
@@ -177,4 +173,3 @@ def _misses(rows: Iterable[RunRow]) -> list[OutcomeCounts]:
         for row in rows
         if row.state == RunState.MISSED
     ]
-

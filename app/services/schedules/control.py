@@ -178,9 +178,7 @@ async def archive_schedule(
     return Accepted(record)
 
 
-def _check_pause(
-    schedule: Schedule, reason: str, until: datetime | None, as_of: datetime
-) -> None:
+def _check_pause(schedule: Schedule, reason: str, until: datetime | None, as_of: datetime) -> None:
     refuse_archived(schedule)
     _require_state(schedule, _PAUSABLE, f"A schedule that is {schedule.state} does not fire.")
     if not reason.strip() or len(reason) > 1_000:
@@ -189,9 +187,7 @@ def _check_pause(
         raise Invalid("A pause ends in the future.", path=("until",))
 
 
-def _require_state(
-    schedule: Schedule, allowed: Sequence[ScheduleState], message: str
-) -> None:
+def _require_state(schedule: Schedule, allowed: Sequence[ScheduleState], message: str) -> None:
     if schedule.state not in allowed:
         raise StateConflict(
             message,
@@ -221,7 +217,7 @@ async def _caught_up(
     else:
         records = plan_resumption(schedule, as_of, request.missed, _reason(schedule))
     apart = timedelta(minutes=1) / (request.drip_per_minute or 1_000_000_000)
-    rows = []
+    rows: list[RunRow] = []
     for record in records:
         queued_before = sum(row.state == RunState.QUEUED for row in rows)
         due_at = as_of + apart * queued_before if record.state is RunState.QUEUED else None

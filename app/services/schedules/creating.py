@@ -303,4 +303,3 @@ def duplicate_of(twin: SameDefinition) -> AlreadyExists:
         "change one of them, or set allowDuplicate.",
         path=("fields",),
     )
-

@@ -236,6 +236,10 @@ class _Edit:
             if instant is not None:
                 past.append((after, instant))
         await write_past_runs(
-            transaction, self._written, self._principal, past, {self._job.id: self._job}, self._as_of
+            transaction,
+            self._written,
+            self._principal,
+            past,
+            {self._job.id: self._job},
+            self._as_of,
         )
-
