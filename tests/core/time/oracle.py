@@ -238,7 +238,8 @@ def expressions(
     def in_week(d: date) -> bool:
         return bool({d.isoweekday(), d.isoweekday() % 7} & weekday.values)
 
-    chosen_day, chosen_week = in_day, in_week
+    chosen_day: Callable[[date], bool] = in_day
+    chosen_week: Callable[[date], bool] = in_week
     day_text, weekday_text = day.text, weekday.text
     if specials and draw(st.integers(0, 3)) == 0:
         day_text, chosen_day = draw(st.sampled_from(SPECIAL_DAYS))
