@@ -10,8 +10,6 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from cron_descriptor import ExpressionDescriptor, Options
-
 from app.core.time.cron import CronPattern
 from app.core.time.cron_fields import WEEKDAY_FIELD, Field
 from app.core.time.cron_syntax import (
@@ -64,8 +62,7 @@ def describe_pattern(pattern: CronPattern, locale: str = "en") -> str:
     """Return what a compiled expression means, as one sentence without its full stop."""
     code = _locale_code(locale)
     if code is not None and _within_descriptor(pattern):
-        options = Options(locale_code=code, use_24hour_time_format=True)
-        return str(ExpressionDescriptor(_for_descriptor(pattern), options).get_full_description())
+        return _described_by_library(pattern, code)
     parts = (_times(pattern), _days(pattern), _months(pattern))
     sentence = ", ".join(part for part in parts if part)
     return sentence[0].upper() + sentence[1:]
@@ -223,6 +220,14 @@ def _within_descriptor(pattern: CronPattern) -> bool:
         if specials and (len(part.items) > 1 or _counts_back(specials[0])):
             return False
     return True
+
+
+def _described_by_library(pattern: CronPattern, locale: str) -> str:
+    # Imported late: processes that only fire never describe.
+    from cron_descriptor import ExpressionDescriptor, Options
+
+    options = Options(locale_code=locale, use_24hour_time_format=True)
+    return str(ExpressionDescriptor(_for_descriptor(pattern), options).get_full_description())
 
 
 def _counts_back(item: Item) -> bool:

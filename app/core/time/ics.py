@@ -10,8 +10,6 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from icalendar import Calendar as IcsCalendar
-
 from app.core.errors import Invalid
 from app.core.time.calendars import MAX_DATES
 from app.core.time.recurrence import days_of, parse_recurrence
@@ -42,6 +40,9 @@ def parse_ics(text: str, *, last: date | None = None) -> list[str]:
 
 
 def _events(text: str) -> list[Any]:
+    # A tenth of a second to import, for something few processes ever do.
+    from icalendar import Calendar as IcsCalendar
+
     try:
         calendar = IcsCalendar.from_ical(text)
         events = list(islice(calendar.walk("VEVENT"), MAX_EVENTS + 1))

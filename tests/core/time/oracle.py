@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, TimeMode
@@ -133,16 +134,9 @@ WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 
 def fields(low: int, high: int, names: Sequence[str] = ()) -> st.SearchStrategy[FieldMeaning]:
     """Fields of plain values: stars, numbers, names, ranges, steps and lists of them."""
-    number = st.integers(low, high)
-
-    def shown(value: int) -> st.SearchStrategy[str]:
-        spellings = [str(value), f"{value:02}"]
-        if names:
-            spellings += [
-                names[(value - low) % len(names)],
-                names[(value - low) % len(names)].lower(),
-            ]
-        return st.sampled_from(spellings)
+    spellings = [(n, text) for n in range(low, high + 1) for text in (str(n), f"{n:02}")]
+    spellings += [(n, text) for n, name in enumerate(names, low) for text in (name, name.lower())]
+    spelt = st.sampled_from(spellings)
 
     @st.composite
     def item(draw: st.DrawFn) -> FieldMeaning:
@@ -150,16 +144,18 @@ def fields(low: int, high: int, names: Sequence[str] = ()) -> st.SearchStrategy[
         if kind == "*/step":
             step = draw(st.integers(1, high + 2))
             return FieldMeaning(f"*/{step}", frozenset(range(low, high + 1, step)))
-        first = draw(number)
+        first, text = draw(spelt)
         if kind == "value":
-            return FieldMeaning(draw(shown(first)), frozenset({first}))
+            return FieldMeaning(text, frozenset({first}))
         step = draw(st.integers(1, high + 2))
         if kind == "start/step":
             return FieldMeaning(f"{first}/{step}", frozenset(range(first, high + 1, step)))
-        last = draw(st.integers(first, high))
-        text = f"{draw(shown(first))}-{draw(shown(last))}"
-        if names and text.upper().endswith("-SUN") and first > 0:
+        last, last_text = draw(spelt)
+        # SUN begins a range as 0 and ends one as 7, unless it is all there is of it.
+        if last_text.upper() == "SUN" and first > 0:
             last = 7
+        assume(first <= last)
+        text = f"{text}-{last_text}"
         if kind == "range":
             return FieldMeaning(text, frozenset(range(first, last + 1)))
         return FieldMeaning(f"{text}/{step}", frozenset(range(first, last + 1, step)))
@@ -238,7 +234,8 @@ def expressions(
     def in_week(d: date) -> bool:
         return bool({d.isoweekday(), d.isoweekday() % 7} & weekday.values)
 
-    chosen_day, chosen_week = in_day, in_week
+    chosen_day: Callable[[date], bool] = in_day
+    chosen_week: Callable[[date], bool] = in_week
     day_text, weekday_text = day.text, weekday.text
     if specials and draw(st.integers(0, 3)) == 0:
         day_text, chosen_day = draw(st.sampled_from(SPECIAL_DAYS))

@@ -1,6 +1,7 @@
 """The invariants, against an oracle that looks at every minute of the local calendar."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,8 @@ def timetable_of(
     try:
         return Timetable.of([timing], timezone=zone, dst_gap=gap, dst_fold=fold)
     except Invalid as error:
-        assert "never fires" in error.message
+        if "never fires" not in error.message:
+            raise
         return None
 
 
@@ -52,7 +54,7 @@ def test_between_is_complete_and_exact_around_every_change_of_the_clocks(
     found = timetable.between(start - SECOND, end - SECOND, 10_000)
     assert [occurrence.nominal for occurrence in found] == list(truth)
     assert [o.nominal_locals for o in found] == [walls[:100] for walls in truth.values()]
-    assert all(a.nominal < b.nominal for a, b in zip(found, found[1:], strict=False))
+    assert all(a.nominal < b.nominal for a, b in pairwise(found))
 
 
 @given(expressions(seconds=True), places, gaps, folds, modes)
