@@ -48,6 +48,12 @@ class Schedule(SQLModel, table=True):
             "id",
             postgresql_where=text("next_run_at IS NOT NULL"),
         ),
+        # Timed pauses, which the sweep ends.
+        Index(
+            "schedule_paused_until",
+            "paused_until",
+            postgresql_where=text("state = 'PAUSED' AND paused_until IS NOT NULL"),
+        ),
         Index("schedule_list", "project_id", "id"),
         Index("schedule_of_job", "job_id", "id"),
         Index(

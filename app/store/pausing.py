@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, select, update
 from sqlmodel import col
 
-from app.core.vocabulary import ScheduleState
+from app.core.vocabulary import ResumeChoice, ScheduleState
 from app.models import Schedule
 from app.models.columns import ActorRecord
-from app.store.database import Transaction
+from app.store.database import ReadConnection, Transaction
 
 
 async def lock_failing_schedules(
@@ -65,3 +65,20 @@ async def set_paused(
     )
     revision: int = result.scalar_one()
     return revision
+
+
+async def read_ended_pauses(
+    connection: ReadConnection, *, limit: int
+) -> list[tuple[UUID, UUID, ResumeChoice | None]]:
+    """Return project, id and resume plan of schedules whose timed pause is over."""
+    query = (
+        select(col(Schedule.project_id), col(Schedule.id), col(Schedule.resume_with))
+        .where(
+            col(Schedule.state) == ScheduleState.PAUSED,
+            col(Schedule.paused_until) <= func.now(),
+        )
+        .order_by(col(Schedule.paused_until))
+        .limit(limit)
+    )
+    rows = (await connection.execute(query)).all()
+    return [(row.project_id, row.id, row.resume_with) for row in rows]

@@ -7,6 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.clock import elapsed_seconds
 from app.runtime import Runtime
+from app.services.schedules.timed_pauses import resume_ended_pauses
 from app.services.sweeping import sweep
 from app.worker.runner import Runner
 
@@ -35,6 +36,7 @@ class Sweeper:
     async def _sweep_once(self) -> None:
         try:
             swept = await sweep(self._runtime)
+            await resume_ended_pauses(self._runtime)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             _log.warning("database.sweep_failed", error=str(error))
             self._not_before = elapsed_seconds() + self._runtime.intervals.lease_seconds

@@ -73,6 +73,7 @@ async def pause_schedule(
         schedule = await hold(transaction, principal, schedule_id, expected_version)
         as_of = await read_now(transaction)
         _check_pause(schedule, reason, until, as_of)
+        _check_resume_with(resume_with)
         await withdraw(transaction, written, principal, schedule, as_of)
         changes = {
             "state": ScheduleState.PAUSED,
@@ -105,8 +106,13 @@ async def resume_schedule(
     request: ResumeRequest,
     *,
     expected_version: int | None = None,
+    at_end_of_pause: bool = False,
 ) -> Accepted[ScheduleRecord]:
-    """Let a schedule fire again, from now on; the pause's occurrences are recorded or caught up."""
+    """Let a schedule fire again, from now on; the pause's occurrences are recorded or caught up.
+
+    `at_end_of_pause`: only if its timed pause is really over; somebody may have changed it since
+    the caller looked.
+    """
     principal.require(Role.OPERATOR)
     _check_drip(request)
     written = Written()
@@ -115,6 +121,8 @@ async def resume_schedule(
         refuse_archived(schedule)
         _require_state(schedule, _RESUMABLE, "Only a paused or quarantined schedule resumes.")
         as_of = await read_now(transaction)
+        if at_end_of_pause:
+            _check_pause_is_over(schedule, as_of)
         rows = await _caught_up(transaction, schedule, as_of, request)
         await write_runs(transaction, written, principal, rows)
         await forget_failures(transaction, schedule_id)
@@ -185,6 +193,21 @@ def _check_pause(schedule: Schedule, reason: str, until: datetime | None, as_of:
         raise Invalid("Say why, in at most 1,000 characters.", path=("reason",))
     if until is not None and until <= as_of:
         raise Invalid("A pause ends in the future.", path=("until",))
+
+
+def _check_resume_with(choice: ResumeChoice) -> None:
+    if choice is ResumeChoice.DRIP:
+        raise Invalid(
+            "A timed pause cannot end in a drip, which needs a rate: resume it by hand.",
+            path=("resumeWith",),
+        )
+
+
+def _check_pause_is_over(schedule: Schedule, as_of: datetime) -> None:
+    if schedule.paused_until is None or schedule.paused_until > as_of:
+        raise StateConflict(
+            "The pause has been changed.", current=schedule.state.value, allowed=[], path=("id",)
+        )
 
 
 def _require_state(schedule: Schedule, allowed: Sequence[ScheduleState], message: str) -> None:

@@ -192,6 +192,7 @@ def upgrade() -> None:
     op.create_index('schedule_key', 'schedule', ['project_id', 'key'], unique=True, postgresql_where=sa.text('archived_at IS NULL'))
     op.create_index('schedule_list', 'schedule', ['project_id', 'id'], unique=False)
     op.create_index('schedule_of_job', 'schedule', ['job_id', 'id'], unique=False)
+    op.create_index('schedule_paused_until', 'schedule', ['paused_until'], unique=False, postgresql_where=sa.text("state = 'PAUSED' AND paused_until IS NOT NULL"))
     op.create_index('schedule_same_definition', 'schedule', ['project_id', 'definition_hash'], unique=False, postgresql_where=sa.text('archived_at IS NULL'))
     op.create_table('run',
     sa.Column('id', sa.Uuid(), nullable=False),
