@@ -4,8 +4,18 @@ Documents are parsed and validated once and remembered; a document that is too b
 before either. What goes wrong is logged where it is masked, in `errors`.
 """
 
+from typing import Any
+
 import strawberry
-from graphql import GraphQLError
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    Undefined,
+)
 from strawberry.extensions import ParserCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -45,12 +55,32 @@ class Subscription(Streams):
 
 
 class TickwheelSchema(strawberry.Schema):
-    """A schema that leaves logging to the place that masks."""
+    """A schema that leaves logging to the place that masks.
+
+    An argument that may be left out has no default to be shown: Strawberry would print `= null`,
+    which says the same, but a client would send it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for type_ in self._schema.type_map.values():
+            _drop_null_defaults(type_)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Log nothing here."""
+
+
+def _drop_null_defaults(type_: GraphQLNamedType) -> None:
+    optional: list[GraphQLArgument | GraphQLInputField] = []
+    if isinstance(type_, GraphQLInputObjectType):
+        optional.extend(type_.fields.values())
+    elif isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__"):
+        optional.extend(arg for field in type_.fields.values() for arg in field.args.values())
+    for each in optional:
+        if each.default_value is None:
+            each.default_value = Undefined
 
 
 def build_schema() -> TickwheelSchema:

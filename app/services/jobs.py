@@ -294,7 +294,7 @@ def _check_definition(
     runtime: Runtime, kind: JobKind, columns: Mapping[str, Any], findings: Findings
 ) -> None:
     """Note what is wrong with the definition as a whole."""
-    with findings.under("config"):
+    with findings.under():
         validate_config(kind, columns["config"], options=runtime.handler_options)
     schema = columns["parameters_schema"]
     if schema is not None:

@@ -99,7 +99,7 @@ class ScheduleQueries:
         from_: Annotated[
             datetime | None, strawberry.argument(name="from", description="Later than this; now.")
         ] = None,
-        count: Annotated[int, strawberry.argument(description="How many instants.")] = 5,
+        count: Annotated[int | None, strawberry.argument(description="How many instants.")] = 5,
         day_match: Annotated[
             DayMatch | None, strawberry.argument(description="How the two day fields combine.")
         ] = DayMatch.ANY,
@@ -125,7 +125,7 @@ class ScheduleQueries:
             expression=expression,
             timezone=timezone,
             after=from_ or utc_now(),
-            count=count,
+            count=5 if count is None else count,
             day_match=day_match or DayMatch.ANY,
             time_mode=time_mode or TimeMode.AUTO,
             dst_gap=dst_gap or DstGapPolicy.RUN_AT_GAP_END,

@@ -34,9 +34,9 @@ class Count:
     exact: bool = strawberry.field(description="False when there are more than were counted.")
 
     @staticmethod
-    def bounded(cap: int) -> int:
+    def bounded(cap: int | None) -> int:
         """Return a cap that is not absurd."""
-        return max(0, min(cap, 1_000_000))
+        return max(0, min(10_000 if cap is None else cap, 1_000_000))
 
 
 @strawberry.type(description="Who did something.")

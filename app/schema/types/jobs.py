@@ -173,7 +173,7 @@ class JobConnection:
     async def total_count(
         self,
         info: Info,
-        cap: Annotated[int, strawberry.argument(description="Count no further.")] = 10_000,
+        cap: Annotated[int | None, strawberry.argument(description="Count no further.")] = 10_000,
     ) -> Count:
         """Count up to the cap."""
         async with info.context.reading() as connection:

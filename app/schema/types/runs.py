@@ -250,7 +250,7 @@ class Run(Node):
     async def log(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many lines.")] = 200,
+        first: Annotated[int | None, strawberry.argument(description="How many lines.")] = 200,
         after: Annotated[
             Cursor | None, strawberry.argument(description="Only lines behind this one.")
         ] = None,
@@ -265,7 +265,7 @@ class Run(Node):
         return await LogConnection.read(
             info.context,
             self.row.id,
-            first=first,
+            first=200 if first is None else first,
             after=after,
             attempt=attempt,
             min_level=min_level,
@@ -342,7 +342,7 @@ class RunConnection:
     async def total_count(
         self,
         info: Info,
-        cap: Annotated[int, strawberry.argument(description="Count no further.")] = 10_000,
+        cap: Annotated[int | None, strawberry.argument(description="Count no further.")] = 10_000,
     ) -> Count:
         """Count up to the cap."""
         async with info.context.reading() as connection:

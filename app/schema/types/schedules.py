@@ -146,7 +146,9 @@ class Schedule(Node):
     @strawberry.field(description="Its next occurrences, as long as nobody changes it.")
     def upcoming(
         self,
-        first: Annotated[int, strawberry.argument(description="How many; at most 500.")] = 10,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many; at most 500.")
+        ] = 10,
         from_: Annotated[
             datetime | None, strawberry.argument(name="from", description="Later than this; now.")
         ] = None,
@@ -155,6 +157,7 @@ class Schedule(Node):
         ] = None,
     ) -> list[Occurrence]:
         """Compute them."""
+        first = 10 if first is None else first
         if not 0 <= first <= _MOST_UPCOMING:
             raise Invalid(f"first lies between 0 and {_MOST_UPCOMING}.", path=("first",))
         found = upcoming_occurrences(
@@ -259,7 +262,7 @@ class ScheduleConnection:
     async def total_count(
         self,
         info: Info,
-        cap: Annotated[int, strawberry.argument(description="Count no further.")] = 10_000,
+        cap: Annotated[int | None, strawberry.argument(description="Count no further.")] = 10_000,
     ) -> Count:
         """Count up to the cap."""
         async with info.context.reading() as connection:

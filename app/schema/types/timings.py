@@ -28,7 +28,7 @@ class IntervalTiming:
     """An interval."""
 
     every: timedelta = strawberry.field(description="The time from one to the next.")
-    anchor: datetime | None = strawberry.field(description="An instant it is counted from.")
+    anchor: datetime = strawberry.field(description="An instant it is counted from.")
     description: str = strawberry.field(description=_IN_WORDS)
 
 
