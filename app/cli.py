@@ -155,9 +155,9 @@ def settings() -> None:
 @cli.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from app.schema.schema import print_sdl
+    from app.schema.schema import print_schema
 
-    typer.echo(print_sdl(), nl=False)
+    typer.echo(print_schema(), nl=False)
 
 
 def _serve(settings: "Settings") -> None:

@@ -47,9 +47,9 @@ def main() -> int:
 
 def graphql_schema() -> str:
     """Return the whole API as GraphQL text."""
-    from app.schema.schema import print_sdl
+    from app.schema.schema import print_schema
 
-    return print_sdl()
+    return print_schema()
 
 
 def settings_document() -> str:

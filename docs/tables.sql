@@ -380,6 +380,8 @@ CREATE INDEX schedule_list ON public.schedule USING btree (project_id, id);
 
 CREATE INDEX schedule_of_job ON public.schedule USING btree (job_id, id);
 
+CREATE INDEX schedule_paused_until ON public.schedule USING btree (paused_until) WHERE (((state)::text = 'PAUSED'::text) AND (paused_until IS NOT NULL));
+
 CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id, definition_hash) WHERE (archived_at IS NULL);
 
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
