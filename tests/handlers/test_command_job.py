@@ -4,6 +4,7 @@
 import asyncio
 import getpass
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -415,17 +416,24 @@ async def test_every_command_has_a_cpu_limit_and_no_core(output: RecordedOutput)
     assert output.texts("stdout") == [str(10 * (os.cpu_count() or 1)), "0"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-async def test_a_root_worker_runs_commands_as_nobody(output: RecordedOutput) -> None:
+async def test_a_root_worker_runs_commands_as_nobody_and_another_as_itself(
+    output: RecordedOutput,
+) -> None:
     await run("id -un; grep NoNewPrivs /proc/self/status; touch mine && echo wrote", output)
-    assert output.texts("stdout") == ["nobody", "NoNewPrivs:\t1", "wrote"]
+    expected = "nobody" if os.geteuid() == 0 else getpass.getuser()
+    assert output.texts("stdout") == [expected, "NoNewPrivs:\t1", "wrote"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-async def test_the_operator_can_choose_the_user(output: RecordedOutput) -> None:
-    await run("id -un", output, options={"command_user": "daemon"})
-    await run("id -un", output, options={"command_user": "root"})
-    assert output.texts("stdout") == ["daemon", "root"]
+async def test_the_operator_of_a_root_worker_chooses_the_user_and_another_has_no_choice(
+    output: RecordedOutput,
+) -> None:
+    if os.geteuid() == 0:
+        await run("id -un", output, options={"command_user": "daemon"})
+        await run("id -un", output, options={"command_user": "root"})
+        assert output.texts("stdout") == ["daemon", "root"]
+    else:
+        with pytest.raises(Refused):
+            await Handlers.open(HandlerOptions(allow_commands=True, command_user="daemon"))
 
 
 async def test_a_worker_that_cannot_have_its_user_does_not_open() -> None:
@@ -439,11 +447,16 @@ def test_a_user_that_does_not_exist_is_refused_instead_of_running_as_root() -> N
         command_user("no-such-user")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can become anybody")
 def test_an_ordinary_worker_cannot_promise_another_user() -> None:
-    assert command_user(getpass.getuser()) is None
-    with pytest.raises(Refused):
-        command_user("root")
+    privileged = os.geteuid()
+    ordinary = pwd.getpwnam("nobody") if privileged == 0 else pwd.getpwuid(privileged)
+    os.seteuid(ordinary.pw_uid)
+    try:
+        assert command_user(ordinary.pw_name) is None
+        with pytest.raises(Refused):
+            command_user("root")
+    finally:
+        os.seteuid(privileged)
 
 
 async def test_signals_are_as_every_program_expects_them(output: RecordedOutput) -> None:
