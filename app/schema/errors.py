@@ -13,12 +13,14 @@ from uuid import uuid4
 import strawberry
 import structlog
 from graphql import GraphQLError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import errors as core
 from app.core.errors import ErrorCode
 
+_AWAY = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)
+_AWAY_MESSAGE = "The database is away; try again shortly."
 _log = structlog.get_logger(__name__)
 
 
@@ -127,11 +129,9 @@ async def collected_errors() -> AsyncIterator[list[UserError]]:
         yield found
     except core.TickwheelError as error:
         found.extend(to_user_errors(error))
-    except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError) as error:
+    except _AWAY as error:
         _log.warning("database.away", error=str(error))
-        away = core.DependencyUnavailable(
-            "The database is away; try again shortly.", retry_after=timedelta(seconds=1)
-        )
+        away = core.DependencyUnavailable(_AWAY_MESSAGE, retry_after=timedelta(seconds=1))
         found.extend(to_user_errors(away))
 
 
@@ -142,10 +142,9 @@ def to_graphql_error(error: GraphQLError) -> GraphQLError:
         return error
     if isinstance(cause, core.TickwheelError):
         return _expected(error, cause)
-    if isinstance(cause, DBAPIError | PoolTimeoutError | ConnectionError):
-        away = core.DependencyUnavailable("The database is away. Try again shortly.")
-        _log_fault(error, cause, reference=None)
-        return _expected(error, away)
+    if isinstance(cause, _AWAY):
+        _log.warning("database.away", error=str(cause))
+        return _expected(error, core.DependencyUnavailable(_AWAY_MESSAGE))
     reference = uuid4().hex[:12]
     _log_fault(error, cause, reference=reference)
     return GraphQLError(
@@ -163,7 +162,7 @@ def _expected(error: GraphQLError, cause: core.TickwheelError) -> GraphQLError:
     return GraphQLError(cause.message, nodes=error.nodes, path=error.path, extensions=extensions)
 
 
-def _log_fault(error: GraphQLError, cause: BaseException, *, reference: str | None) -> None:
+def _log_fault(error: GraphQLError, cause: BaseException, *, reference: str) -> None:
     _log.error(
         "graphql.fault",
         reference=reference,

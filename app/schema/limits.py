@@ -56,6 +56,18 @@ def check_document(document: DocumentNode) -> GraphQLError | None:
     return None
 
 
+def check_unnamed(document: DocumentNode) -> GraphQLError | None:
+    """Return why a document cannot be executed without the name of an operation, or None."""
+    operations = [
+        definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    ]
+    if len(operations) < 2:
+        return None
+    return GraphQLError("The document has several operations: name one.", nodes=operations)
+
+
 def _problem(measure: Measure) -> str | None:
     bounds = (
         (measure.depth, MOST_DEPTH, "is nested {} deep; at most {} is allowed"),
@@ -139,7 +151,10 @@ class CheckedDocument(ValidationCache):
         """Check the size of the parsed document, and then validate it."""
         document = self.execution_context.graphql_document
         assert document is not None, "parsed before it is validated"
-        error = check_document(document)
+        # Strawberry would execute the first of several operations; which one is meant is not ours
+        # to guess. The name as it was given has no public accessor.
+        named = self.execution_context._provided_operation_name is not None
+        error = check_document(document) or (None if named else check_unnamed(document))
         if error is None:
             yield from super().on_validate()
             return

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.core.changes import Change
-from app.core.vocabulary import RunCause, RunState
+from app.core.vocabulary import JobKind, RunCause, RunState
 from app.models import Job, Run
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
@@ -156,7 +156,7 @@ async def feed(database_url: str, redis_url: str) -> AsyncIterator[Feed]:
                 project_id=PROJECT,
                 key="job",
                 name="job",
-                kind="PYTHON",
+                kind=JobKind.PYTHON,
                 created_at=now,
                 updated_at=now,
             )
@@ -275,7 +275,7 @@ async def test_messages_arrive_after_redis_was_flushed_and_its_clients_killed(
         await watcher.take()
         for _ in range(3):
             await redis.flushall()
-            await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            await redis.client_kill_filter(_type="pubsub")
             ids = await feed.write(2)
             changes = await watcher.changed(2)
             assert [change.row.id for change in changes] == ids
@@ -290,7 +290,12 @@ async def test_messages_arrive_although_redis_is_away(database_url: str, tmp_pat
         async with runtime.database.transaction(PROJECT) as transaction:
             now = await read_now(transaction)
             job = Job(
-                project_id=PROJECT, key="j", name="j", kind="PYTHON", created_at=now, updated_at=now
+                project_id=PROJECT,
+                key="j",
+                name="j",
+                kind=JobKind.PYTHON,
+                created_at=now,
+                updated_at=now,
             )
             job_id = job.id
             transaction.add(job)
