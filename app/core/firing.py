@@ -68,7 +68,7 @@ def plan_firing(
     most a thousand records are planned at once; the rest is left for the next tick.
     """
     records: list[PlannedRecord] = []
-    missed_until = as_of - GRACE
+    missed_until = as_of - GRACE - _TICK
     cursor = after
     if missed_until > after:
         records.extend(_plan_missed(timetable, after, missed_until, as_of, catch_up))
@@ -91,18 +91,22 @@ def plan_firing(
 def plan_stretch(
     timetable: Timetable, after: datetime, until: datetime, reason: RunReason
 ) -> PlannedRecord | None:
-    """Record every occurrence in (after, until] as missed, in one row; None if there is none."""
+    """Record every occurrence in (after, until] in one row; None if there is none.
+
+    They count as missed, unless a calendar excluded them: then they are skipped.
+    """
     first = timetable.next_after(after, include_excluded=True)
     if first is None or first.nominal > until:
         return None
     last = timetable.previous_before(until + _TICK, include_excluded=True)
     assert last is not None
+    state = RunState.SKIPPED if reason is RunReason.CALENDAR else RunState.MISSED
     if last.nominal <= first.nominal:
-        return PlannedRecord(first, RunState.MISSED, RunCause.SCHEDULE, reason)
+        return PlannedRecord(first, state, RunCause.SCHEDULE, reason)
     count, exact = timetable.count_between(after, until, _MOST_COUNTED, include_excluded=True)
     return PlannedRecord(
         first,
-        RunState.MISSED,
+        state,
         RunCause.SCHEDULE,
         reason,
         range_end=last.nominal,

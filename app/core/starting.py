@@ -5,7 +5,7 @@ run is due to start, not when it is fired: only then is it known what is still b
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -63,7 +63,7 @@ class Busyness:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict of each candidate, and the running runs that `CANCEL_RUNNING` replaces."""
+    """The verdict of each candidate, and the runs under way that `CANCEL_RUNNING` replaces."""
 
     verdicts: dict[UUID, Verdict]
     cancelled: tuple[UUID, ...]
@@ -79,26 +79,43 @@ def judge_starts(
 
     `free_job_slots` holds the jobs that have a limit.
     """
+    ordered = list(candidates)
     verdicts: dict[UUID, Verdict] = {}
-    cancelled: list[UUID] = []
+    cancelled: dict[UUID, None] = {}
     free = dict(free_job_slots)
-    known = defaultdict(Busyness, busy)
-    for candidate in candidates:
+    known = _with_retries(ordered, busy)
+    for candidate in ordered:
         facts = known[candidate.schedule_id] if candidate.schedule_id else Busyness()
         verdict = _judge_overlap(candidate, facts)
+        if verdict is Verdict.WAIT and candidate.overlap is OverlapPolicy.CANCEL_RUNNING:
+            cancelled.update(dict.fromkeys(facts.running))
         if verdict is Verdict.START and free.get(candidate.job_id, 1) <= 0:
             verdict = Verdict.WAIT
         verdicts[candidate.run_id] = verdict
-        if verdict is Verdict.START:
+        if verdict is Verdict.START and candidate.job_id in free:
+            free[candidate.job_id] -= 1
+        # A retry is under way already, whether it starts now or waits for its job.
+        if verdict is Verdict.START and not candidate.is_retry:
             facts.running.append(candidate.run_id)
-            if candidate.job_id in free:
-                free[candidate.job_id] -= 1
-        elif verdict is Verdict.WAIT:
-            if candidate.overlap is OverlapPolicy.CANCEL_RUNNING:
-                cancelled.extend(facts.running)
+        elif verdict is Verdict.WAIT and not candidate.is_retry:
             facts.waiting.append(candidate.order)
-    started = {run_id for run_id, verdict in verdicts.items() if verdict is Verdict.START}
-    return Judgement(verdicts, tuple(dict.fromkeys(set(cancelled) - started)))
+    return Judgement(verdicts, tuple(cancelled))
+
+
+def _with_retries(
+    candidates: Sequence[Candidate], busy: Mapping[UUID, Busyness]
+) -> defaultdict[UUID, Busyness]:
+    """Return what is under way, the candidates that have begun before among it.
+
+    They keep their schedule busy wherever they stand in the order.
+    """
+    known: defaultdict[UUID, Busyness] = defaultdict(Busyness)
+    for schedule_id, facts in busy.items():
+        known[schedule_id] = Busyness(list(facts.running), list(facts.waiting))
+    for candidate in candidates:
+        if candidate.is_retry and candidate.schedule_id is not None:
+            known[candidate.schedule_id].running.append(candidate.run_id)
+    return known
 
 
 def _judge_overlap(candidate: Candidate, facts: Busyness) -> Verdict:
@@ -112,10 +129,12 @@ def _judge_overlap(candidate: Candidate, facts: Busyness) -> Verdict:
         return Verdict.START
     if not candidate.is_judge:
         return Verdict.LEAVE
-    if not facts.running and not any(order < candidate.order for order in facts.waiting):
+    ahead = sum(order < candidate.order for order in facts.waiting)
+    if not facts.running and not ahead:
         return Verdict.START
     if candidate.overlap is OverlapPolicy.SKIP:
         return Verdict.SKIP
-    # QUEUE_ONE keeps the first that waits; CANCEL_RUNNING waits for what it cancels.
+    # QUEUE_ONE keeps the first that waits, even when a later one was seen before it;
+    # CANCEL_RUNNING waits for what it cancels.
     most = MOST_WAITING if candidate.overlap is OverlapPolicy.QUEUE_ALL else 1
-    return Verdict.WAIT if len(facts.waiting) < most else Verdict.SKIP
+    return Verdict.WAIT if ahead < most else Verdict.SKIP
