@@ -149,12 +149,14 @@ def _choose_caught_up(
         case CatchUpPolicy.NONE:
             return [], RunReason.CATCH_UP_NONE
         case CatchUpPolicy.LATEST:
-            return _newest(timetable, after, until, 1), RunReason.COALESCED
+            return newest_occurrences(timetable, after, until, 1), RunReason.COALESCED
         case CatchUpPolicy.ALL:
-            return _newest(timetable, after, until, catch_up.limit), RunReason.LIMIT
+            return newest_occurrences(timetable, after, until, catch_up.limit), RunReason.LIMIT
 
 
-def _newest(timetable: Timetable, after: datetime, until: datetime, limit: int) -> list[Occurrence]:
+def newest_occurrences(
+    timetable: Timetable, after: datetime, until: datetime, limit: int
+) -> list[Occurrence]:
     """Return up to `limit` of the newest occurrences in (after, until], oldest first."""
     newest: list[Occurrence] = []
     before = until + _TICK

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -168,19 +167,6 @@ async def update_schedule(
         .execution_options(populate_existing=True)
     )
     return result.scalar_one()
-
-
-async def withdraw_prepared_runs(
-    transaction: Transaction, schedule_id: UUID, as_of: datetime
-) -> list[UUID]:
-    """Remove the runs a tick prepared for instants after `as_of`; the caller moves the cursor.
-
-    Returns their ids: whoever watched them must be told.
-    """
-    result = await transaction.run_file(
-        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
-    )
-    return [row.id for row in result]
 
 
 async def forget_failures(transaction: Transaction, schedule_id: UUID) -> ScheduleCounters:

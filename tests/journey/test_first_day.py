@@ -283,9 +283,7 @@ async def test_npm_client_goes_on_where_it_was_when_the_api_dies(
     schedule_id = await visitor.every_second(
         await visitor.create_job("unshaken", "PYTHON", ECHO), "outlives-the-api"
     )
-    async with watching_with_npm(
-        node_clients, instance.url, instance.token, "--resume"
-    ) as watcher:
+    async with watching_with_npm(node_clients, instance.url, instance.token, "--resume") as watcher:
         await watcher.until_final(schedule_id, 2)
         await instance.command.kill_part("api")
         await watcher.until_final(schedule_id, 6)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.core.firing import PlannedRecord, plan_stretch
-from app.core.time import Occurrence, Timetable, timing_from_json
+from app.core.firing import PlannedRecord, newest_occurrences, plan_stretch
+from app.core.time import Timetable, timing_from_json
 from app.core.vocabulary import ResumeChoice, RunCause, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.models.columns import new_id
@@ -18,7 +18,7 @@ from app.services.writing import Subject, Written, note_change
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
 from app.store.firing import RunRow, insert_runs, to_json
-from app.store.schedules import withdraw_prepared_runs
+from app.store.pausing import withdraw_prepared_runs
 
 _TICK = timedelta(microseconds=1)
 
@@ -62,7 +62,7 @@ async def withdraw(
     as_of: datetime,
 ) -> None:
     """Take back the runs that a tick prepared for instants still to come."""
-    ids = await withdraw_prepared_runs(transaction, schedule.id, as_of)
+    ids = await withdraw_prepared_runs(transaction, schedule.id, as_of=as_of)
     await note_change(
         transaction,
         written,
@@ -95,7 +95,7 @@ def plan_resumption(
     """Choose which occurrences of a pause run; the others are one range."""
     timetable = timetable_of(schedule.model_dump())
     limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
-    running = _newest(timetable, schedule.cursor_at, as_of, limit)
+    running = newest_occurrences(timetable, schedule.cursor_at, as_of, limit)
     others_until = running[0].nominal - _TICK if running else as_of
     others = plan_stretch(timetable, schedule.cursor_at, others_until, reason)
     records = [] if others is None else [others]
@@ -103,19 +103,6 @@ def plan_resumption(
         PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP) for occurrence in running
     )
     return records
-
-
-def _newest(timetable: Timetable, after: datetime, until: datetime, limit: int) -> list[Occurrence]:
-    """Return up to `limit` of the newest occurrences in (after, until], oldest first."""
-    newest: list[Occurrence] = []
-    before = until + _TICK
-    while len(newest) < limit:
-        occurrence = timetable.previous_before(before)
-        if occurrence is None or occurrence.nominal <= after:
-            break
-        newest.append(occurrence)
-        before = occurrence.nominal
-    return newest[::-1]
 
 
 def run_row(
