@@ -151,7 +151,7 @@ async def insert_schedules(transaction: Transaction, schedules: Sequence[Schedul
             raise
         # Somebody else took the key after we had looked.
         raise AlreadyExists("A schedule with that key already exists.", path=("key",)) from error
-    counters = [ScheduleCounters(schedule_id=row.id).model_dump() for row in schedules]
+    counters = [{"schedule_id": row.id} for row in schedules]
     await transaction.execute(insert(ScheduleCounters), counters)
 
 

@@ -226,7 +226,7 @@ class ScheduleResumeInput:
         default=ResumeChoice.SKIP, description="What becomes of the occurrences of the pause."
     )
     drip_per_minute: int | None = strawberry.field(
-        default=None, description="How many a minute, with DRIP."
+        default=None, description="How many a minute, with DRIP; 60."
     )
 
 

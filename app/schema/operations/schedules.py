@@ -283,18 +283,18 @@ async def _create_many(info: Info, inputs: Sequence[ScheduleCreateInput]) -> Bul
     if refused:
         return _refused(inputs, refused)
     try:
-        records = await service.create_schedules(context.runtime, context.principal, requests)
+        schedules = await service.create_schedules(context.runtime, context.principal, requests)
     except BulkRefused as error:
         return _refused(inputs, error.errors)
     results = [
         BulkItemResult(
             index=index,
-            id=to_id(Kind.SCHEDULE, record.schedule.id),
-            key=record.schedule.key,
+            id=to_id(Kind.SCHEDULE, schedule.id),
+            key=schedule.key,
             ok=True,
             errors=[],
         )
-        for index, record in enumerate(records)
+        for index, schedule in enumerate(schedules)
     ]
     return BulkPayload(matched=len(results), results=results)
 

@@ -41,6 +41,9 @@ from app.store.schedules import (
     update_schedule,
 )
 
+DRIP_PER_MINUTE = 60
+"""How many occurrences a minute DRIP catches up, unless told otherwise."""
+
 _PAUSABLE = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 _RESUMABLE = (ScheduleState.PAUSED, ScheduleState.QUARANTINED)
 
@@ -223,8 +226,8 @@ def _require_state(schedule: Schedule, allowed: Sequence[ScheduleState], message
 def _check_drip(request: ResumeRequest) -> None:
     is_drip = request.missed is ResumeChoice.DRIP
     rate = request.drip_per_minute
-    if is_drip and (rate is None or not 1 <= rate <= 6_000):
-        raise Invalid("DRIP needs a rate between 1 and 6,000.", path=("dripPerMinute",))
+    if is_drip and rate is not None and not 1 <= rate <= 6_000:
+        raise Invalid("dripPerMinute lies between 1 and 6,000.", path=("dripPerMinute",))
     if not is_drip and rate is not None:
         raise Invalid("dripPerMinute goes with DRIP only.", path=("dripPerMinute",))
 
@@ -239,7 +242,9 @@ async def _caught_up(
         records: list[PlannedRecord] = unfired_stretch(schedule, as_of, RunReason.QUARANTINED)
     else:
         records = plan_resumption(schedule, as_of, request.missed, _reason(schedule))
-    apart = timedelta(minutes=1) / (request.drip_per_minute or 1_000_000_000)
+    apart = timedelta(0)
+    if request.missed is ResumeChoice.DRIP:
+        apart = timedelta(minutes=1) / (request.drip_per_minute or DRIP_PER_MINUTE)
     rows: list[RunRow] = []
     for record in records:
         queued_before = sum(row.state == RunState.QUEUED for row in rows)

@@ -97,14 +97,15 @@ async def create_schedule(
             findings = Findings()
             findings.errors = list(found[0])
             findings.raise_if_any()
-        (record,) = await creation.write(transaction, written, "scheduleCreate")
+        (schedule,) = await creation.write(transaction, written, "scheduleCreate")
     await runtime.announce(written.changes, ring=written.rings)
-    return Accepted(record)
+    counters = ScheduleCounters(schedule_id=schedule.id)
+    return Accepted(ScheduleRecord(schedule, counters))
 
 
 async def create_schedules(
     runtime: Runtime, principal: Principal, requests: Sequence[ScheduleRequest]
-) -> list[ScheduleRecord]:
+) -> list[Schedule]:
     """Create many schedules, or none: then `BulkRefused` says what is wrong with which."""
     principal.require(Role.EDITOR)
     if not requests or len(requests) > MOST_AT_ONCE:
@@ -115,9 +116,9 @@ async def create_schedules(
         found = await creation.prepare(transaction, requests, [new_id() for _ in requests])
         if found:
             raise BulkRefused(found)
-        records = await creation.write(transaction, written, "schedulesCreate")
+        schedules = await creation.write(transaction, written, "schedulesCreate")
     await runtime.announce(written.changes, ring=written.rings)
-    return records
+    return schedules
 
 
 class _Creation:
@@ -239,7 +240,7 @@ class _Creation:
 
     async def write(
         self, transaction: Transaction, written: Written, action: str
-    ) -> list[ScheduleRecord]:
+    ) -> list[Schedule]:
         """Write what was checked."""
         await insert_schedules(transaction, self._schedules)
         await note_audit(
@@ -260,9 +261,7 @@ class _Creation:
         await write_past_runs(
             transaction, written, self._principal, self._past, self._jobs, self._as_of
         )
-        return [
-            ScheduleRecord(row, ScheduleCounters(schedule_id=row.id)) for row in self._schedules
-        ]
+        return self._schedules
 
 
 def only_instant(timetable: Timetable, as_of: datetime) -> datetime | None:
