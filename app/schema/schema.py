@@ -20,7 +20,6 @@ from strawberry.extensions import ParserCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from app.schema import enums as enums  # noqa: PLC0414 - registers the enumerations
 from app.schema.errors import (
     GenericError,
     NotFoundError,
