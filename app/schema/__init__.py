@@ -5,4 +5,4 @@ a query reads from the store. Neither holds a rule.
 """
 
 # Whatever is imported first: a type that names an enumeration finds it registered, with its words.
-from app.schema import enums as enums  # noqa: PLC0414 - imported for what it registers
+from app.schema import enums as enums
