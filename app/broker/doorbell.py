@@ -34,16 +34,21 @@ def deserialize(message: bytes) -> dict[str, Any]:
     return value
 
 
+def arq_client(redis: Redis, *, prefix: str) -> ArqRedis:
+    """Return arq's client over our connections, which must give bytes."""
+    return ArqRedis(
+        connection_pool=redis.connection_pool,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        default_queue_name=queue_name(prefix),
+    )
+
+
 class Doorbell:
     """Wakes one worker."""
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
-        self._arq = ArqRedis(
-            connection_pool=redis.connection_pool,
-            job_serializer=serialize,
-            job_deserializer=deserialize,
-            default_queue_name=queue_name(prefix),
-        )
+        self._arq = arq_client(redis, prefix=prefix)
 
     async def ring(self) -> bool:
         """Say that runs are waiting. Return False, and raise nothing, when Redis is away."""

@@ -54,9 +54,13 @@ class ClaimedRun:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim gave. `exhausted`: nothing else was due at that moment."""
+    """What one claim gave, and how many runs it settled: started, skipped or set aside.
+
+    `exhausted`: nothing else was due at that moment.
+    """
 
     runs: tuple[ClaimedRun, ...]
+    settled: int
     exhausted: bool
 
 
@@ -65,7 +69,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
     async with runtime.database.transaction() as transaction:
         locked = await queue.lock_startable_runs(transaction, limit=limit)
         if not locked:
-            return Claim((), exhausted=True)
+            return Claim((), settled=0, exhausted=True)
         judgement = await _judge(transaction, locked)
         verdicts = judgement.verdicts
         over_limit, changes = await _count_against_max_runs(transaction, locked, verdicts)
@@ -76,17 +80,22 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
             worker_id=worker_id,
             lease_seconds=runtime.intervals.lease_seconds,
         )
-        closed = await _skip(transaction, _with_verdict(locked, verdicts, Verdict.SKIP), over_limit)
         await queue.block_runs(
             transaction, [row["id"] for row in _with_verdict(locked, verdicts, Verdict.WAIT)]
         )
-        await queue.request_cancel(transaction, judgement.cancelled)
         runs = [_claimed(row, started[row["id"]]) for row in starting if row["id"] in started]
-        changes += [*_started_changes(runs, started), *closed]
+        changes += _started_changes(runs, started)
+        # Before the counters: whoever finishes a run locks the run first and then the counters.
+        changes += await _replace(transaction, judgement.cancelled)
+        changes += await _skip(
+            transaction, _with_verdict(locked, verdicts, Verdict.SKIP), over_limit
+        )
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
-    left = Verdict.LEAVE in verdicts.values()
-    return Claim(tuple(runs), exhausted=len(locked) < limit and not left)
+    left = sum(verdict is Verdict.LEAVE for verdict in verdicts.values())
+    return Claim(
+        tuple(runs), settled=len(locked) - left, exhausted=len(locked) < limit and not left
+    )
 
 
 async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judgement:
@@ -133,8 +142,6 @@ async def _count_against_max_runs(
         and row["cause"] in _COUNTED_CAUSES
         and row["attempt"] == 0
     ]
-    if not counted:
-        return set(), []
     allowances = await queue.lock_run_allowances(
         transaction, [row["schedule_id"] for row in counted]
     )
@@ -142,7 +149,10 @@ async def _count_against_max_runs(
     over_limit: set[UUID] = set()
     for row in counted:
         schedule_id = row["schedule_id"]
-        if started[schedule_id] < allowances.get(schedule_id, 1):
+        # Its limit may have been taken away a moment ago.
+        if schedule_id not in allowances:
+            continue
+        if started[schedule_id] < allowances[schedule_id]:
             started[schedule_id] += 1
         else:
             verdicts[row["id"]] = Verdict.SKIP
@@ -158,6 +168,18 @@ async def _count_against_max_runs(
         )
         for row in changed
     ]
+
+
+async def _replace(transaction: Transaction, run_ids: Sequence[UUID]) -> list[Change]:
+    """End what `CANCEL_RUNNING` replaces: at once where no worker holds it."""
+    replaced = await queue.replace_runs(transaction, run_ids)
+    ended = [row for row in replaced if row["state"] == RunState.CANCELLED]
+    asked = [row for row in replaced if row["state"] == RunState.RUNNING]
+    counts = Counter(row["schedule_id"] for row in ended)
+    await count_outcomes(
+        transaction, [OutcomeCounts(schedule_id, runs=runs) for schedule_id, runs in counts.items()]
+    )
+    return [*run_changes(asked, "CANCEL_REQUESTED"), *run_changes(ended, "FINISHED")]
 
 
 async def _skip(

@@ -13,12 +13,14 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import RowMapping
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.changes import Change
 from app.core.retry import next_attempt_delay
 from app.core.run_states import FAILURES
 from app.core.vocabulary import ChangeKind, FailureReason, RunReason, RunState
 from app.handlers.execution import Failure, Outcome
+from app.handlers.output_text import clean
 from app.runtime import Runtime
 from app.services.claiming import ClaimedRun, run_changes
 from app.services.pausing import pause_failing_schedules
@@ -32,7 +34,11 @@ _REASONS = {
     RunState.FAILED: RunReason.ERROR,
     RunState.TIMED_OUT: RunReason.TIMEOUT,
     RunState.CANCELLED: RunReason.CANCEL_REQUESTED,
+    RunState.LOST: RunReason.WORKER_LOST,
 }
+# A target may ask for any wait; nobody means years.
+_LONGEST_WAIT_SECONDS = 7 * 86_400.0
+_LONGEST_TEXT = 16 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +60,21 @@ class FinishedAttempt:
     log: LogChunk | None = None
     given_back: bool = False
 
+    def stripped(self) -> "FinishedAttempt":
+        """Return this end without anything the job has said: what PostgreSQL takes for sure."""
+        outcome, cause = self.outcome, self.outcome.error
+        error = Failure(
+            # Not tried again: the job has done its work, and would say the same once more.
+            FailureReason.REJECTED if cause is None else cause.reason,
+            "EndRefused",
+            "PostgreSQL refused to store what came of this attempt.",
+        )
+        succeeded = outcome.state is RunState.SUCCEEDED
+        state = RunState.FAILED if succeeded else outcome.state
+        return FinishedAttempt(
+            self.run, Outcome(state, error=error), 0.0, 0.0, given_back=self.given_back
+        )
+
 
 async def finish_attempts(
     runtime: Runtime, finished: Sequence[FinishedAttempt], *, worker: str
@@ -69,23 +90,25 @@ async def finish_attempts(
             transaction, [_attempt_row(row, by_run[row["id"]], worker) for row in rows]
         )
         counters = await count_outcomes(transaction, count_finished(rows).values())
-        await queue.unblock_runs(
-            transaction,
-            schedule_ids={row["schedule_id"] for row in rows if row["schedule_id"]},
-            job_ids={row["job_id"] for row in rows},
-        )
+        unblocked = await queue.unblock_runs(transaction, rows)
         changes = [*run_changes(rows, "FINISHED"), *schedule_changes(rows, counters)]
         await record_changes(transaction, changes)
-    # A retry whose delay is over, or a waiting run, may be due at once.
-    runtime.announce_soon(changes)
-    await pause_failing_schedules(
-        runtime, [row.schedule_id for row in counters if row.consecutive_failures > 0]
-    )
-    if len(rows) < len(finished):
-        written = {row["id"] for row in rows}
-        for run_id in by_run.keys() - written:
-            _log.warning("run.fenced", run_id=str(run_id))
+    # A waiting run may start at once, a retry when its delay is over: somebody must know.
+    queued = any(row["state"] == RunState.QUEUED for row in rows)
+    runtime.announce_soon(changes, ring=queued or unblocked > 0)
+    for run_id in by_run.keys() - {row["id"] for row in rows}:
+        _log.warning("run.fenced", run_id=str(run_id))
+    await _pause_failing(runtime, counters)
     return len(rows)
+
+
+async def _pause_failing(runtime: Runtime, counters: Iterable[Any]) -> None:
+    """Pause what fails too often. The ends are written, whatever comes of this."""
+    failing = [row.schedule_id for row in counters if row.consecutive_failures > 0]
+    try:
+        await pause_failing_schedules(runtime, failing)
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("schedule.pause_put_off", error=str(error))
 
 
 def _ended(attempt: FinishedAttempt) -> queue.EndedAttempt:
@@ -93,14 +116,17 @@ def _ended(attempt: FinishedAttempt) -> queue.EndedAttempt:
     run, outcome = attempt.run, attempt.outcome
     state, reason = outcome.state, _reason_of(outcome)
     delay = timedelta(0) if attempt.given_back else _retry_delay(attempt)
-    if delay is not None:
-        state = RunState.QUEUED
+    if attempt.given_back and run.at_most_once:
+        # It has begun, and may not begin again.
+        state, reason = RunState.LOST, RunReason.WORKER_LOST
+    elif delay is not None:
+        state, reason = RunState.QUEUED, None if attempt.given_back else reason
     return queue.EndedAttempt(
         id=run.id,
         fencing_token=run.fencing_token,
         state=state.value,
-        reason=None if reason is None or attempt.given_back else reason.value,
-        message=None if outcome.error is None else outcome.error.message,
+        reason=None if reason is None else reason.value,
+        message=None if outcome.error is None else _storable(outcome.error.message),
         error=None if outcome.error is None else to_json(error_record(outcome.error)),
         result=None if outcome.result is None else to_json(outcome.result),
         crashes=1 if attempt.given_back else 0,
@@ -108,7 +134,7 @@ def _ended(attempt: FinishedAttempt) -> queue.EndedAttempt:
         entry_seconds=attempt.entry_seconds,
         duration_seconds=attempt.duration_seconds,
         progress=attempt.progress,
-        progress_message=attempt.progress_message,
+        progress_message=attempt.progress_message and _storable(attempt.progress_message),
     )
 
 
@@ -123,6 +149,8 @@ def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
     run, error = attempt.run, attempt.outcome.error
     if attempt.outcome.state not in FAILURES or error is None:
         return None
+    if attempt.outcome.state is RunState.LOST and run.at_most_once:
+        return None
     retry_after = error.retry_after_seconds
     return next_attempt_delay(
         run.retry,
@@ -131,18 +159,24 @@ def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
         reason=error.reason,
         due_at=run.due_at,
         as_of=run.started_at + timedelta(seconds=attempt.entry_seconds + attempt.duration_seconds),
-        retry_after=None if retry_after is None else timedelta(seconds=retry_after),
+        retry_after=None
+        if retry_after is None
+        else timedelta(seconds=min(retry_after, _LONGEST_WAIT_SECONDS)),
     )
 
 
 def error_record(error: Failure) -> dict[str, Any]:
     """Return the stored form of an error."""
     return {
-        "type": error.type,
-        "message": error.message,
-        "detail": error.detail,
+        "type": _storable(error.type),
+        "message": _storable(error.message),
+        "detail": error.detail and _storable(error.detail),
         "reason": error.reason.value,
     }
+
+
+def _storable(text: str) -> str:
+    return clean(text[:_LONGEST_TEXT])
 
 
 def _attempt_row(row: RowMapping, attempt: FinishedAttempt, worker: str) -> queue.AttemptRow:

@@ -17,6 +17,7 @@ from uuid import UUID
 import orjson
 import structlog
 from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
 
 from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
@@ -29,10 +30,11 @@ from app.core.vocabulary import (
     RunState,
     ScheduleState,
 )
+from app.handlers.output_text import clean
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.store.counters import OutcomeCounts, count_outcomes
-from app.store.database import Transaction
+from app.store.database import Transaction, is_refused
 from app.store.events import record_changes
 from app.store.firing import (
     AdvancedSchedule,
@@ -46,6 +48,8 @@ from app.store.firing import (
 BATCH = 1_000
 """How many schedules one transaction holds at most."""
 
+_LONGEST_ERROR = 2_000
+
 _log = structlog.get_logger(__name__)
 
 
@@ -55,6 +59,15 @@ class Fired:
 
     schedules: int = 0
     runs: int = 0
+    # Some of the runs are to be executed; the others only record what will not be.
+    has_queued: bool = False
+
+    def __add__(self, other: "Fired") -> "Fired":
+        return Fired(
+            self.schedules + other.schedules,
+            self.runs + other.runs,
+            self.has_queued or other.has_queued,
+        )
 
 
 @dataclass(slots=True)
@@ -71,48 +84,98 @@ async def fire_due(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
 
     `as_of` stands in for PostgreSQL's clock in tests; production leaves it out.
     """
-    schedules = runs = 0
+    total = Fired()
     while True:
         fired = await fire_batch(runtime, as_of=as_of)
-        schedules += fired.schedules
-        runs += fired.runs
+        total += fired
         if fired.schedules < BATCH:
-            return Fired(schedules, runs)
+            return total
 
 
 async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
     """Claim, plan, write and announce one batch."""
     look_ahead = timedelta(seconds=runtime.intervals.look_ahead_seconds)
+    try:
+        fired, changes = await _fire_together(runtime, look_ahead, as_of)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        fired, changes = await _fire_apart(runtime, look_ahead, as_of)
+    await runtime.announce(changes, ring=fired.has_queued)
+    return fired
+
+
+async def _fire_together(
+    runtime: Runtime, look_ahead: timedelta, as_of: datetime | None
+) -> tuple[Fired, list[Change]]:
     async with runtime.database.transaction() as transaction:
-        claimed = await claim_due_schedules(
-            transaction,
-            limit=BATCH,
-            look_ahead_seconds=look_ahead.total_seconds(),
-            as_of=as_of,
-        )
-        if not claimed:
-            return Fired()
+        claimed = await _claim(transaction, look_ahead, as_of)
         batch = _Batch()
         for schedule in claimed:
             _plan_into(batch, schedule, look_ahead)
-        changes = await _write(transaction, batch)
-    has_runs = any(row.state == RunState.QUEUED for row in batch.rows)
-    await runtime.announce(changes, ring=has_runs)
-    return Fired(len(claimed), len(batch.rows))
+        return await _write(transaction, batch)
+
+
+async def _fire_apart(
+    runtime: Runtime, look_ahead: timedelta, as_of: datetime | None
+) -> tuple[Fired, list[Change]]:
+    """Write each schedule by itself, and set aside those whose rows PostgreSQL refuses."""
+    fired, changes = Fired(), list[Change]()
+    async with runtime.database.transaction() as transaction:
+        for schedule in await _claim(transaction, look_ahead, as_of):
+            batch = _Batch()
+            _plan_into(batch, schedule, look_ahead)
+            try:
+                async with transaction.begin_nested():
+                    one, changed = await _write(transaction, batch)
+            except Exception as error:
+                if not is_refused(error):
+                    raise
+                _set_aside(batch := _Batch(), schedule, error)
+                one, changed = await _write(transaction, batch)
+            fired += one
+            changes += changed
+    return fired, changes
+
+
+async def _claim(
+    transaction: Transaction, look_ahead: timedelta, as_of: datetime | None
+) -> Sequence[RowMapping]:
+    return await claim_due_schedules(
+        transaction, limit=BATCH, look_ahead_seconds=look_ahead.total_seconds(), as_of=as_of
+    )
 
 
 def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> None:
     """Plan one schedule; one that cannot be planned is set aside and never stops the others."""
-    batch.project_of[schedule["id"]] = schedule["project_id"]
     try:
         plan = _plan(schedule, look_ahead)
         rows = [_run_row(schedule, record) for record in plan.records]
     except Exception as error:
-        _log.exception("schedule.quarantined", schedule_id=str(schedule["id"]))
-        batch.advanced.append(_quarantined(schedule, error))
+        _set_aside(batch, schedule, error)
         return
+    batch.project_of[schedule["id"]] = schedule["project_id"]
     batch.rows.extend(rows)
     batch.advanced.append(_advanced(schedule, plan))
+
+
+def _set_aside(batch: _Batch, schedule: RowMapping, error: Exception) -> None:
+    """Quarantine a schedule; what one says in the log is bounded, however many there are."""
+    first = all(advanced.state != ScheduleState.QUARANTINED for advanced in batch.advanced)
+    _log.error(
+        "schedule.quarantined",
+        schedule_id=str(schedule["id"]),
+        error=_short(error),
+        exc_info=error if first else None,
+    )
+    batch.project_of[schedule["id"]] = schedule["project_id"]
+    batch.advanced.append(_quarantined(schedule, error))
+
+
+def _short(error: Exception) -> str:
+    """Return an error's text as it can be stored: whoever made the schedule may have written it."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return clean(str(cause)[:_LONGEST_ERROR])
 
 
 def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
@@ -187,7 +250,7 @@ def _quarantined(schedule: RowMapping, error: Exception) -> AdvancedSchedule:
         state=ScheduleState.QUARANTINED.value,
         state_reason="It could not be planned; mend it by an edit, or resume it.",
         last_error=to_json(
-            {"type": type(error).__name__, "message": str(error), "reason": "ERROR"}
+            {"type": type(error).__name__, "message": _short(error), "reason": "ERROR"}
         ),
     )
 
@@ -219,15 +282,18 @@ def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
     )
 
 
-async def _write(transaction: Transaction, batch: _Batch) -> list[Change]:
-    """Write the batch and return what to announce."""
+async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[Change]]:
+    """Write the batch; return what it was and what to announce."""
+    if not batch.advanced:
+        return Fired(), []
     inserted = await insert_runs(transaction, batch.rows)
     rows = [row for row in batch.rows if row.id in inserted]
     revisions = await advance_schedules(transaction, batch.advanced)
     await count_outcomes(transaction, _count_records(rows))
     changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
     await record_changes(transaction, changes)
-    return changes
+    has_queued = any(row.state == RunState.QUEUED for row in rows)
+    return Fired(len(batch.advanced), len(rows), has_queued), changes
 
 
 def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:

@@ -5,6 +5,7 @@ Every worker sweeps every few seconds; any of them may find a thing, and one of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import RowMapping
@@ -14,10 +15,12 @@ from app.handlers.execution import Failure
 from app.runtime import Runtime
 from app.services.claiming import run_changes
 from app.services.finishing import count_finished, error_record, schedule_changes
+from app.services.pausing import pause_failing_schedules
 from app.store import queue
 from app.store.counters import count_outcomes
 from app.store.events import record_changes
 from app.store.firing import to_json
+from app.store.instants import read_now
 from app.store.workers import mark_lost_workers
 
 MOST_CRASHES = 3
@@ -31,44 +34,52 @@ _log = structlog.get_logger(__name__)
 class Swept:
     """What one sweep found."""
 
+    at: datetime
     lost: int
     unblocked: int
     seconds_to_next: float | None
 
 
-async def sweep(runtime: Runtime) -> Swept:
-    """Take back the runs of dead workers, wake waiting runs, ring when something is due."""
-    lost = await requeue_lost_runs(runtime)
+async def sweep(runtime: Runtime, *, swept_at: datetime | None = None) -> Swept:
+    """Take back the runs of dead workers, wake waiting runs, ring when something is due.
+
+    `swept_at` is when this sweeper looked last. Is that longer ago than a lease, then it takes
+    nothing back: the whole machine may have slept, or PostgreSQL may have been away.
+    """
+    lost = await requeue_lost_runs(runtime, swept_at=swept_at)
     async with runtime.database.transaction() as transaction:
+        at = await read_now(transaction)
         unblocked = await queue.unblock_idle_runs(transaction)
         await mark_lost_workers(transaction, lease_seconds=runtime.intervals.lease_seconds)
         seconds_to_next = await queue.read_next_start(transaction)
     if seconds_to_next is not None and seconds_to_next <= 0:
         await runtime.doorbell.ring()
-    return Swept(lost, unblocked, seconds_to_next)
+    return Swept(at, lost, unblocked, seconds_to_next)
 
 
-async def requeue_lost_runs(runtime: Runtime) -> int:
+async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = None) -> int:
     """End the attempts whose lease has expired; queue those runs again that may be tried again."""
     async with runtime.database.transaction() as transaction:
         lost = await queue.lock_lost_runs(
-            transaction, lease_seconds=runtime.intervals.lease_seconds, limit=_BATCH
+            transaction,
+            lease_seconds=runtime.intervals.lease_seconds,
+            swept_at=swept_at,
+            limit=_BATCH,
         )
         if not lost:
             return 0
         rows = await queue.finish_runs(transaction, [_ended(row) for row in lost])
         await queue.insert_attempts(transaction, _attempt_rows(lost))
         counters = await count_outcomes(transaction, count_finished(rows).values())
-        await queue.unblock_runs(
-            transaction,
-            schedule_ids={row["schedule_id"] for row in rows if row["schedule_id"]},
-            job_ids={row["job_id"] for row in rows},
-        )
+        await queue.unblock_runs(transaction, rows)
         changes = [*run_changes(rows, "LOST"), *schedule_changes(rows, counters)]
         await record_changes(transaction, changes)
     for row in lost:
         _log.warning("run.lost", run_id=str(row["id"]), worker=row["worker"])
     await runtime.announce(changes, ring=True)
+    await pause_failing_schedules(
+        runtime, [row.schedule_id for row in counters if row.consecutive_failures > 0]
+    )
     return len(lost)
 
 

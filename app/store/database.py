@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import CursorResult
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -37,6 +38,19 @@ class ReadConnection(AsyncSession):
 
 class Transaction(ReadConnection):
     """One unit of work; it may write."""
+
+
+def is_refused(error: Exception) -> bool:
+    """Return whether a write failed over its values, so that repeating it cannot help.
+
+    PostgreSQL refuses them, or its driver, or they could not even be encoded. Everything else
+    (a server that is away, a deadlock, a time-out) may be tried again.
+    """
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        unencodable = isinstance(getattr(error.orig, "__cause__", None), ValueError | TypeError)
+        return state[:2] in {"22", "23"} or unencodable
+    return isinstance(error, StatementError) or not isinstance(error, SQLAlchemyError | OSError)
 
 
 def _to_json(value: Any) -> str:
@@ -66,6 +80,8 @@ class Database:
                 pool_timeout=10,
                 # A restarted PostgreSQL leaves dead connections in the pool: the ping finds them.
                 pool_pre_ping=True,
+                # Parameters and results of jobs do not belong into our log.
+                hide_parameters=True,
                 json_serializer=_to_json,
                 json_deserializer=orjson.loads,
                 connect_args={
@@ -75,7 +91,9 @@ class Database:
                         "timezone": "UTC",
                         "jit": "off",
                         "statement_timeout": str(int(statement_timeout_seconds * 1000)),
-                        "idle_in_transaction_session_timeout": "60000",
+                        # A process that is stopped in the middle of a transaction holds what the
+                        # others are waiting for: less than the ten seconds after which it is late.
+                        "idle_in_transaction_session_timeout": "5000",
                     },
                 },
             )

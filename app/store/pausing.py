@@ -1,14 +1,14 @@
-"""Stop schedules from firing, and take back what a tick prepared for them."""
+"""Stop schedules that keep failing."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import RowMapping, ScalarSelect, func, select, update
 from sqlmodel import col
 
-from app.core.vocabulary import ResumeChoice, ScheduleState
-from app.models import Schedule
+from app.core.vocabulary import ResumeChoice, RunCause, ScheduleState
+from app.models import Run, Schedule
 from app.models.columns import ActorRecord
 from app.store.database import ReadConnection, Transaction
 
@@ -21,22 +21,6 @@ async def lock_failing_schedules(
         "lock_failing_schedules", {"schedule_ids": list(schedule_ids)}
     )
     return result.mappings().all()
-
-
-async def read_now(transaction: Transaction) -> datetime:
-    """Return PostgreSQL's clock: the instant at which this transaction began."""
-    now: datetime = (await transaction.execute(select(func.now()))).scalar_one()
-    return now
-
-
-async def withdraw_prepared_runs(
-    transaction: Transaction, schedule_id: UUID, *, as_of: datetime
-) -> list[UUID]:
-    """Remove runs that a tick prepared for later than `as_of`; the caller holds the schedule."""
-    result = await transaction.run_file(
-        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
-    )
-    return [row.id for row in result]
 
 
 async def set_paused(
@@ -58,7 +42,10 @@ async def set_paused(
             paused_by=actor,
             next_run_at=None,
             # What was prepared beyond this instant has been withdrawn: it is not accounted for.
-            cursor_at=func.least(col(Schedule.cursor_at), as_of),
+            # Except for what a worker was claiming at that moment.
+            cursor_at=func.least(
+                col(Schedule.cursor_at), func.greatest(as_of, _newest_left(schedule_id))
+            ),
             revision=col(Schedule.revision) + 1,
         )
         .returning(col(Schedule.revision))
@@ -82,3 +69,13 @@ async def read_ended_pauses(
     )
     rows = (await connection.execute(query)).all()
     return [(row.project_id, row.id, row.resume_with) for row in rows]
+
+
+def _newest_left(schedule_id: UUID) -> ScalarSelect[datetime]:
+    """Return the newest occurrence that still has its run, or null."""
+    newest: ScalarSelect[datetime] = (
+        select(func.max(col(Run.scheduled_for)))
+        .where(col(Run.schedule_id) == schedule_id, col(Run.cause) == RunCause.SCHEDULE)
+        .scalar_subquery()
+    )
+    return newest

@@ -3,7 +3,7 @@
 Every statement here is one whose locking matters; each lies in a file that says what it locks.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -170,17 +170,16 @@ async def block_runs(transaction: Transaction, run_ids: Sequence[UUID]) -> None:
         await transaction.run_file("block_runs", {"ids": list(run_ids)})
 
 
-async def unblock_runs(
-    transaction: Transaction,
-    *,
-    schedule_ids: Iterable[UUID],
-    job_ids: Iterable[UUID],
-    limit: int = 1_000,
-) -> int:
-    """Let waiting runs be judged again after a run of their schedule or job ended."""
+async def unblock_runs(transaction: Transaction, ended: Sequence[RowMapping]) -> int:
+    """Let runs be judged again that wait for the schedules and jobs these have left."""
+    jobs = Counter(row["job_id"] for row in ended)
     result = await transaction.run_file(
         "unblock_runs",
-        {"schedule_ids": list(schedule_ids), "job_ids": list(job_ids), "limit": limit},
+        {
+            "schedule_ids": list({row["schedule_id"] for row in ended if row["schedule_id"]}),
+            "job_ids": list(jobs),
+            "job_runs": list(jobs.values()),
+        },
     )
     return result.rowcount
 
@@ -191,10 +190,12 @@ async def unblock_idle_runs(transaction: Transaction, *, limit: int = 1_000) -> 
     return len(result.all())
 
 
-async def request_cancel(transaction: Transaction, run_ids: Sequence[UUID]) -> None:
-    """Ask the workers of running runs to end them; their heartbeat brings the word."""
-    if run_ids:
-        await transaction.run_file("request_cancel", {"ids": list(run_ids)})
+async def replace_runs(transaction: Transaction, run_ids: Sequence[UUID]) -> Sequence[RowMapping]:
+    """Ask running runs to end, and end those that wait for their next attempt."""
+    if not run_ids:
+        return []
+    result = await transaction.run_file("replace_runs", {"ids": list(run_ids)})
+    return result.mappings().all()
 
 
 async def finish_runs(
@@ -231,11 +232,11 @@ async def renew_leases(
 
 
 async def lock_lost_runs(
-    transaction: Transaction, *, lease_seconds: float, limit: int
+    transaction: Transaction, *, lease_seconds: float, swept_at: datetime | None, limit: int
 ) -> Sequence[RowMapping]:
     """Lock running runs whose lease has expired."""
     result = await transaction.run_file(
-        "lock_lost_runs", {"lease_seconds": lease_seconds, "limit": limit}
+        "lock_lost_runs", {"lease_seconds": lease_seconds, "swept_at": swept_at, "limit": limit}
     )
     return result.mappings().all()
 

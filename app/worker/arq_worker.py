@@ -13,13 +13,16 @@ from typing import Any
 
 import structlog
 from arq import cron
-from arq.connections import RedisSettings
 from arq.worker import Worker, func
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.broker.doorbell import deserialize, queue_name, serialize
+from app.broker.doorbell import arq_client, deserialize, queue_name, serialize
+from app.broker.redis import open_redis
 
 _POLL_SECONDS = 0.05
+_AGAIN_SECONDS = 1.0
+_CLOSE_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
@@ -35,19 +38,32 @@ async def run_arq_worker(
     arq ends its process when Redis goes away; this starts its worker again, as often as it takes.
     """
     while True:
-        worker = _make_worker(redis_url, prefix=prefix, tick=tick, ring=ring)
+        redis = open_redis(redis_url, decode=False)
+        worker = _make_worker(redis, prefix=prefix, tick=tick, ring=ring)
         try:
             await worker.async_run()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError) as error:
             _log.warning("redis.worker_failed", error=str(error))
+        except Exception:
+            # Whoever can write to Redis can put there what arq stumbles over.
+            _log.exception("redis.worker_broken")
         finally:
-            with suppress(RedisError, OSError, TimeoutError):
-                await worker.close()
-        await asyncio.sleep(1.0)
+            await _close(worker, redis)
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _close(worker: Worker, redis: Redis) -> None:
+    """End what is under way; a Redis that does not answer is not waited for."""
+    with suppress(RedisError, OSError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await worker.close()
+    with suppress(RedisError, OSError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await redis.aclose()
 
 
 def _make_worker(
-    redis_url: str,
+    redis: Redis,
     *,
     prefix: str,
     tick: Callable[[], Awaitable[object]],
@@ -59,14 +75,13 @@ def _make_worker(
     async def run_ring(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:
         ring()
 
-    settings = RedisSettings.from_dsn(redis_url)
-    settings.conn_retries = 0
     return Worker(
         functions=[func(run_ring, name="ring", timeout=10)],
         # `unique` would let one worker tick for all: here each ticks for itself.
         cron_jobs=[cron(run_tick, name="tick", second=set(range(60)), microsecond=0, unique=False)],
         queue_name=queue_name(prefix),
-        redis_settings=settings,
+        # A client of ours: arq's own waits without bound for an answer.
+        redis_pool=arq_client(redis, prefix=prefix),
         handle_signals=False,
         job_serializer=serialize,
         job_deserializer=deserialize,

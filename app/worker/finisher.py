@@ -7,13 +7,14 @@ run over in the meantime, the fencing token turns the late write into nothing.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.runtime import Runtime
+from app.services.claiming import ClaimedRun
 from app.services.finishing import FinishedAttempt, finish_attempts
+from app.store.database import is_refused
+from app.worker.failures import GrowingDelay, note_failure
 
 _MOST_AT_ONCE = 500
 _log = structlog.get_logger(__name__)
@@ -23,7 +24,11 @@ class Finisher:
     """Writes the ends of attempts; `on_written` is told which runs have left this worker's hand."""
 
     def __init__(
-        self, runtime: Runtime, *, worker: str, on_written: Callable[[Sequence[UUID]], None]
+        self,
+        runtime: Runtime,
+        *,
+        worker: str,
+        on_written: Callable[[Sequence[ClaimedRun]], None],
     ) -> None:
         self._runtime = runtime
         self._worker = worker
@@ -39,9 +44,14 @@ class Finisher:
         self._empty.clear()
         self._arrived.set()
 
-    async def settle(self) -> None:
-        """Wait until everything taken so far is written."""
-        await self._empty.wait()
+    async def settle(self, *, timeout_seconds: float) -> bool:
+        """Wait until everything taken so far is written; return False if it could not be."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -54,31 +64,33 @@ class Finisher:
             if not self._pending:
                 self._arrived.clear()
             await self._write(batch)
-            self._on_written([finished.run.id for finished in batch])
+            self._on_written([finished.run for finished in batch])
             if not self._pending:
                 self._empty.set()
 
-    async def _write(self, batch: list[FinishedAttempt]) -> None:
-        delay = 0.1
+    async def _write(self, batch: Sequence[FinishedAttempt], *, stripped: bool = False) -> None:
+        delay = GrowingDelay(0.1, 2.0)
         while True:
             try:
                 await finish_attempts(self._runtime, batch, worker=self._worker)
                 return
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                if isinstance(error, DBAPIError) and _is_refused(error) and len(batch) > 1:
-                    # One bad value must not hold up the others: write them one by one.
-                    for finished in batch:
-                        await self._write([finished])
-                    return
-                if isinstance(error, DBAPIError) and _is_refused(error):
-                    _log.exception("run.end_refused", run_id=str(batch[0].run.id))
-                    return
-                _log.warning("database.finish_failed", error=str(error), runs=len(batch))
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, 2.0)
+            except Exception as error:
+                note_failure(_log, "run.finish_failed", error)
+                if is_refused(error):
+                    break
+            await asyncio.sleep(delay.grow())
+        await self._write_apart(batch, stripped=stripped)
 
+    async def _write_apart(self, batch: Sequence[FinishedAttempt], *, stripped: bool) -> None:
+        """Find the end that was refused: it must not hold up the others.
 
-def _is_refused(error: DBAPIError) -> bool:
-    """Return whether PostgreSQL refused the values, so that repeating them cannot help."""
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] in {"22", "23"}
+        Nor may its run be executed again because of it, so it ends without what it has said.
+        """
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._write(batch[:middle], stripped=stripped)
+            await self._write(batch[middle:], stripped=stripped)
+        elif not stripped:
+            await self._write([batch[0].stripped()], stripped=True)
+        else:
+            _log.error("run.end_refused", run_id=str(batch[0].run.id))

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.clock import elapsed_seconds
 from app.core.vocabulary import WorkerState
@@ -21,8 +20,11 @@ from app.runtime import EngineIntervals
 from app.store.database import Database
 from app.store.queue import renew_leases
 from app.store.workers import beat_worker
+from app.worker.failures import note_failure
 from app.worker.runner import Runner
 
+_AGAIN_SECONDS = 1.0
+_SHORTEST_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -46,6 +48,7 @@ class Heartbeat:
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._ended = asyncio.Event()
         self._renewed_at = elapsed_seconds()
 
     def start(self) -> None:
@@ -55,29 +58,49 @@ class Heartbeat:
     async def stop(self) -> None:
         """Stop beating and wait for the thread to end."""
         self._stopping.set()
-        await asyncio.to_thread(self._thread.join)
+        await self._ended.wait()
+
+    async def ended(self) -> None:
+        """Wait for the thread to end: before it is told to, that is a defect."""
+        await self._ended.wait()
 
     def _run(self) -> None:
-        asyncio.run(self._beat_forever())
+        try:
+            asyncio.run(self._beat_forever())
+        except Exception:
+            _log.exception("heartbeat.died")
+        finally:
+            self._loop.call_soon_threadsafe(self._ended.set)
 
     async def _beat_forever(self) -> None:
         database = self._open_database()
         try:
             while not self._stopping.is_set():
-                await self._beat_once(database)
-                await asyncio.to_thread(self._stopping.wait, self._intervals.heartbeat_seconds)
+                pause_seconds = await self._beat_once(database)
+                await asyncio.to_thread(self._stopping.wait, pause_seconds)
         finally:
             await database.close()
 
-    async def _beat_once(self, database: Database) -> None:
+    async def _beat_once(self, database: Database) -> float:
+        """Beat, and return how long to wait before the next time."""
+        begun_at = elapsed_seconds()
+        lapses_at = self._renewed_at + self._intervals.lease_seconds
+        # An answer must come before the leases lapse: then there is something else to do.
+        patience_seconds = max(
+            min(self._intervals.heartbeat_seconds, lapses_at - begun_at), _SHORTEST_SECONDS
+        )
         try:
-            async with asyncio.timeout(self._intervals.heartbeat_seconds):
+            async with asyncio.timeout(patience_seconds):
                 await self._beat(database)
-            self._renewed_at = elapsed_seconds()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            _log.warning("database.heartbeat_failed", error=str(error))
-            if elapsed_seconds() - self._renewed_at > self._intervals.lease_seconds:
+        except Exception as error:
+            note_failure(_log, "heartbeat.failed", error)
+            left_seconds = lapses_at - elapsed_seconds()
+            if left_seconds <= 0:
                 self._loop.call_soon_threadsafe(self._runner.abandon_at_most_once)
+            return max(min(_AGAIN_SECONDS, left_seconds), _SHORTEST_SECONDS)
+        # The leases count from a moment that PostgreSQL chose after this one.
+        self._renewed_at = begun_at
+        return self._intervals.heartbeat_seconds
 
     async def _beat(self, database: Database) -> None:
         held = self._runner.held
@@ -94,4 +117,4 @@ class Heartbeat:
             if run_id not in own:
                 self._loop.call_soon_threadsafe(self._runner.abandon, run_id, token)
             elif own[run_id]:
-                self._loop.call_soon_threadsafe(self._runner.cancel, run_id)
+                self._loop.call_soon_threadsafe(self._runner.cancel, run_id, token)

@@ -84,30 +84,26 @@ async def _serve(
             return
         _log.info("worker.started", worker_id=str(worker_id), slots=settings.worker_slots)
         heartbeat.start()
-        loops = [
+        bell = run_arq_worker(
+            settings.redis_url, prefix=settings.redis_prefix, tick=ticker.tick, ring=runner.wake
+        )
+        finding = [
             asyncio.create_task(loop)
-            for loop in (
-                runner.run(),
-                ticker.run(),
-                Sweeper(runtime, runner).run(),
-                run_arq_worker(
-                    settings.redis_url,
-                    prefix=settings.redis_prefix,
-                    tick=ticker.tick,
-                    ring=runner.wake,
-                ),
-            )
+            for loop in (bell, ticker.run(), Sweeper(runtime, runner).run())
         ]
-        await _until_stopped(stop, loops)
+        running = [asyncio.create_task(loop) for loop in (runner.run(), heartbeat.ended())]
+        defect = await _until_stopped(stop, [*finding, *running])
         ticker.stop()
         await _say(runtime, worker, WorkerState.DRAINING)
+        # Rings and ticks are for those who go on.
+        await _cancel(finding)
         await runner.drain(timeout_seconds=_DRAIN_SECONDS)
-        for task in loops:
-            task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
         await heartbeat.stop()
+        await _cancel(running)
         await _say(runtime, worker, WorkerState.STOPPED)
         _log.info("worker.stopped", worker_id=str(worker_id))
+        if defect is not None:
+            raise defect
 
 
 async def _register(runtime: Runtime, worker: WorkerIdentity, stop: asyncio.Event) -> bool:
@@ -123,12 +119,28 @@ async def _register(runtime: Runtime, worker: WorkerIdentity, stop: asyncio.Even
     return False
 
 
-async def _until_stopped(stop: asyncio.Event, loops: list[asyncio.Task[None]]) -> None:
-    """Wait for the word to stop; a loop that ends by itself is a defect and ends the process."""
+async def _until_stopped(
+    stop: asyncio.Event, loops: list[asyncio.Task[None]]
+) -> BaseException | None:
+    """Wait for the word to stop.
+
+    A loop that ends by itself is a defect: it is returned, and ends the process, so that whoever
+    supervises it starts a new one.
+    """
     stopped = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
     for task in done - {stopped}:
-        task.result()
+        defect = task.exception() or RuntimeError("A loop of the worker has ended by itself.")
+        _log.critical("worker.broken", exc_info=defect)
+        return defect
+    return None
+
+
+async def _cancel(loops: list[asyncio.Task[None]]) -> None:
+    for task in loops:
+        task.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
 
 
 def _stop_when_asked(stop: asyncio.Event) -> Callable[[WorkerState], None]:

@@ -8,27 +8,32 @@ lines and in bytes; what is dropped is counted.
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
+from math import isnan
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
+import structlog
 
 from app.core.clock import utc_now
 from app.core.vocabulary import LogLevel
 from app.handlers.execution import Stream
+from app.handlers.output_text import clean
 from app.runtime import Runtime
 from app.services.claiming import ClaimedRun
 from app.services.logging_runs import write_logs
+from app.store.database import is_refused
 from app.store.firing import to_json
 from app.store.run_logs import LogChunk, Progress
+from app.worker.failures import note_failure
 
 MOST_LINES = 100_000
 MOST_BYTES = 8 * 1024 * 1024
 _LONGEST_LINE = 16 * 1024
+_LONGEST_MESSAGE = 1024
 _MOST_PENDING_LINES = 5_000
 _FLUSH_SECONDS = 0.25
 
 _Item = TypeVar("_Item")
+_log = structlog.get_logger(__name__)
 
 
 class RunLog:
@@ -53,15 +58,18 @@ class RunLog:
             self._dropped += 1
             return
         self._bytes += size
-        # PostgreSQL's jsonb has no NUL and no lone surrogates.
-        clean = text[:_LONGEST_LINE].replace("\x00", "\ufffd")
-        clean = clean.encode("utf-8", "replace").decode("utf-8")
-        self._pending.append((int(utc_now().timestamp() * 1000), level.value, stream, clean))
+        kept = clean(text[:_LONGEST_LINE])
+        self._pending.append((int(utc_now().timestamp() * 1000), level.value, stream, kept))
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far the run is."""
+        if isnan(fraction):
+            return
         self._progress = self.last_progress = Progress(
-            self._run.id, self._run.fencing_token, min(max(fraction, 0.0), 1.0), message
+            self._run.id,
+            self._run.fencing_token,
+            min(max(fraction, 0.0), 1.0),
+            None if message is None else clean(message[:_LONGEST_MESSAGE]),
         )
 
     def take_chunk(self) -> LogChunk | None:
@@ -111,8 +119,7 @@ class RunLogWriter:
         """Write until cancelled."""
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            with suppress(SQLAlchemyError, OSError):
-                await self.flush()
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what has gathered; keep it for the next time if PostgreSQL is away."""
@@ -120,9 +127,14 @@ class RunLogWriter:
         progress = list(_present(log.take_progress() for log in self._logs))
         if not self._unwritten and not progress:
             return
-        chunks = self._unwritten
-        await write_logs(self._runtime, chunks, progress)
-        self._unwritten = self._unwritten[len(chunks) :]
+        chunks, self._unwritten = self._unwritten, []
+        try:
+            await write_logs(self._runtime, chunks, progress)
+        except Exception as error:
+            note_failure(_log, "run_log.write_failed", error)
+            # Lines that cannot be written must not hold up all those that come after them.
+            if not is_refused(error):
+                self._unwritten[:0] = chunks
 
 
 def _present(items: Iterable[_Item | None]) -> Iterable[_Item]:

@@ -7,12 +7,13 @@ only by `run`, so one claim of this worker never waits for another.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.vocabulary import FailureReason, RunState
 from app.handlers.execution import KILL_NOW, Failure, Outcome
@@ -21,10 +22,22 @@ from app.runtime import Runtime
 from app.services.claiming import Claim, ClaimedRun, claim_runs
 from app.services.finishing import FinishedAttempt
 from app.services.sweeping import seconds_to_next_start
+from app.worker.failures import GrowingDelay, note_failure
 from app.worker.finisher import Finisher
 from app.worker.run_log import RunLog, RunLogWriter
 
+# After a handler was told to end: a process gets its grace, and then the signal it cannot ignore.
+_KILL_SECONDS = 15.0
+# For the ends of runs to be written; without PostgreSQL their leases lapse.
+_SETTLE_SECONDS = 10.0
 _log = structlog.get_logger(__name__)
+
+
+class Attempt(NamedTuple):
+    """What names an attempt; a run may be in one worker's hand twice, if it slept too long."""
+
+    run_id: UUID
+    fencing_token: int
 
 
 class Runner:
@@ -37,11 +50,14 @@ class Runner:
         self._handlers = handlers
         self._worker_id = worker_id
         self._slots = slots
-        self._tasks: dict[UUID, asyncio.Task[None]] = {}
-        # Until the end of its attempt is written, a run is in this worker's hand.
-        self._held: dict[UUID, ClaimedRun] = {}
-        self._given_back: set[UUID] = set()
+        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        # Until its end is written, an attempt is in this worker's hand.
+        self._held: dict[Attempt, ClaimedRun] = {}
+        # What becomes of the attempts that were told to end.
+        self._endings: dict[Attempt, Outcome] = {}
         self._wakened = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._held_up = GrowingDelay(0.01, 0.5)
         self._logs = RunLogWriter(runtime)
         self._finisher = Finisher(runtime, worker=worker, on_written=self._let_go)
         self._draining = False
@@ -54,8 +70,9 @@ class Runner:
     @property
     def held(self) -> dict[UUID, int]:
         """Return the runs whose leases are to be renewed, with their fencing tokens."""
-        # Another thread asks; copying a dict is one step for the interpreter.
-        return {run_id: run.fencing_token for run_id, run in self._held.copy().items()}
+        # Another thread asks; copying a dict is one step for the interpreter. The newest attempt
+        # of a run comes last, and wins.
+        return {attempt.run_id: attempt.fencing_token for attempt in self._held.copy()}
 
     def wake(self) -> None:
         """Say that there may be something to claim."""
@@ -69,47 +86,62 @@ class Runner:
             group.create_task(self._claim_forever())
 
     async def drain(self, *, timeout_seconds: float) -> None:
-        """Stop claiming, let current work finish, then give the rest back to the queue."""
-        self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=timeout_seconds)
-        self._given_back.update(self._tasks)
-        remaining = list(self._tasks.values())
-        for task in remaining:
-            task.cancel()
-        if remaining:
-            await asyncio.wait(remaining)
-        await self._finisher.settle()
+        """Stop claiming, let current work finish, then give the rest back to the queue.
 
-    def cancel(self, run_id: UUID) -> None:
+        Ends in bounded time, also without PostgreSQL: what could not be written lapses.
+        """
+        self._draining = True
+        with suppress(TimeoutError):
+            # What a claim under way is given must be among the tasks.
+            async with asyncio.timeout(_SETTLE_SECONDS), self._claiming:
+                pass
+        await self._tasks_ended(timeout_seconds)
+        for attempt in list(self._tasks):
+            self._end(attempt, _GIVEN_BACK)
+        await self._tasks_ended(_KILL_SECONDS)
+        await self._logs.flush()
+        if self._tasks or not await self._finisher.settle(timeout_seconds=_SETTLE_SECONDS):
+            _log.warning("worker.runs_left", runs=len(self._held))
+
+    def cancel(self, run_id: UUID, fencing_token: int) -> None:
         """End a run because somebody asked for it."""
-        task = self._tasks.get(run_id)
-        if task is not None:
-            task.cancel()
+        self._end(Attempt(run_id, fencing_token), _CANCELLED)
 
     def abandon(self, run_id: UUID, fencing_token: int) -> None:
         """Kill a run at once whose lease is gone: another attempt may already have begun."""
-        run, task = self._held.get(run_id), self._tasks.get(run_id)
-        if run is not None and task is not None and run.fencing_token == fencing_token:
+        attempt = Attempt(run_id, fencing_token)
+        if attempt in self._tasks and self._endings.get(attempt) is not _LOST:
             _log.warning("run.lease_lost", run_id=str(run_id))
-            task.cancel(KILL_NOW)
+            self._end(attempt, _LOST)
 
     def abandon_at_most_once(self) -> None:
         """Kill the runs that must not overlap another attempt: their leases have lapsed here."""
-        for run in list(self._held.values()):
+        for attempt, run in list(self._held.items()):
             if run.at_most_once:
-                self.abandon(run.id, run.fencing_token)
+                self.abandon(*attempt)
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Tell an attempt to end, once: a second word would disturb its tidying up."""
+        task, told = self._tasks.get(attempt), self._endings.get(attempt)
+        if task is None or told is _LOST or (told is not None and outcome is not _LOST):
+            return
+        self._endings[attempt] = outcome
+        task.cancel(KILL_NOW if outcome is _LOST else None)
+
+    async def _tasks_ended(self, timeout_seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_seconds)
 
     async def _claim_forever(self) -> None:
-        delay = 0.1
+        failed = GrowingDelay(0.1, 2.0)
         while True:
             self._wakened.clear()
             try:
                 wait_seconds = await self._claim_once()
-                delay = 0.1
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                _log.warning("database.claim_failed", error=str(error))
-                wait_seconds, delay = delay, min(delay * 2, 2.0)
+                failed.reset()
+            except Exception as error:
+                note_failure(_log, "run.claim_failed", error)
+                wait_seconds = failed.grow()
             await self._sleep(wait_seconds)
 
     async def _claim_once(self) -> float | None:
@@ -117,12 +149,19 @@ class Runner:
         free = self._slots - len(self._tasks)
         if self._draining or free <= 0:
             return None
-        claimed_at = perf_counter()
-        claim = await claim_runs(self._runtime, self._worker_id, limit=free)
-        self._start(claim, claimed_at)
-        if not claim.exhausted:
-            return 0.0
-        return await seconds_to_next_start(self._runtime)
+        async with self._claiming:
+            claimed_at = perf_counter()
+            claim = await claim_runs(self._runtime, self._worker_id, limit=free)
+            self._start(claim, claimed_at)
+        if claim.settled:
+            self._held_up.reset()
+            if not claim.exhausted:
+                return 0.0
+        seconds = await seconds_to_next_start(self._runtime)
+        if seconds is not None and seconds <= 0 and not claim.settled:
+            # Somebody else holds what is due. Usually for a moment; but they may have been stopped.
+            return self._held_up.grow()
+        return seconds
 
     async def _sleep(self, seconds: float | None) -> None:
         if seconds is not None and seconds <= 0:
@@ -136,54 +175,83 @@ class Runner:
             pass
 
     def _start(self, claim: Claim, claimed_at: float) -> None:
+        if perf_counter() - claimed_at > self._runtime.intervals.lease_seconds:
+            # This process was stopped in between: the runs are not its own any more.
+            _log.warning("run.claim_too_late", runs=len(claim.runs))
+            return
         for run in claim.runs:
-            self._held[run.id] = run
-            task = asyncio.create_task(self._execute(run, claimed_at))
-            self._tasks[run.id] = task
-            task.add_done_callback(partial(self._account_for, run))
+            attempt = Attempt(run.id, run.fencing_token)
+            earlier = self._abandon_earlier(run.id)
+            self._held[attempt] = run
+            task = asyncio.create_task(self._execute(attempt, run, claimed_at, earlier))
+            self._tasks[attempt] = task
+            task.add_done_callback(partial(self._account_for, attempt, run))
 
-    def _account_for(self, run: ClaimedRun, task: asyncio.Task[None]) -> None:
+    def _abandon_earlier(self, run_id: UUID) -> list[asyncio.Task[None]]:
+        """Kill what this worker still has of a run that it was given anew: it slept too long."""
+        earlier = [attempt for attempt in self._tasks if attempt.run_id == run_id]
+        for attempt in earlier:
+            self.abandon(*attempt)
+        return [self._tasks[attempt] for attempt in earlier]
+
+    def _account_for(self, attempt: Attempt, run: ClaimedRun, task: asyncio.Task[None]) -> None:
         """End a run whose task was cancelled before its first step, so that none is forgotten."""
-        if task.cancelled() and self._tasks.pop(run.id, None) is not None:
-            self._wakened.set()
-            given_back = run.id in self._given_back
-            self._finisher.add(FinishedAttempt(run, _CANCELLED, 0.0, 0.0, given_back=given_back))
+        if self._tasks.pop(attempt, None) is None:
+            return
+        self._wakened.set()
+        outcome = self._endings.get(attempt, _CANCELLED)
+        self._finisher.add(
+            FinishedAttempt(run, outcome, 0.0, 0.0, given_back=outcome is _GIVEN_BACK)
+        )
 
-    async def _execute(self, run: ClaimedRun, claimed_at: float) -> None:
+    async def _execute(
+        self,
+        attempt: Attempt,
+        run: ClaimedRun,
+        claimed_at: float,
+        earlier: Sequence[asyncio.Task[None]],
+    ) -> None:
         """Execute one attempt and hand its end to the finisher, whatever happens."""
         log = self._logs.open(run)
         entered_at = perf_counter()
         try:
+            if earlier:
+                await asyncio.wait(earlier)
+                entered_at = perf_counter()
             outcome = await self._handlers.execute(run.execution, log)
         except asyncio.CancelledError:
-            outcome = _CANCELLED
+            outcome = self._endings.get(attempt, _CANCELLED)
         except Exception as error:
             _log.exception("handler.failed", run_id=str(run.id))
             outcome = _broken(error)
         ended_at = perf_counter()
-        self._tasks.pop(run.id, None)
+        self._tasks.pop(attempt, None)
         self._logs.close(log)
         self._wakened.set()
         self._finisher.add(
-            _finished(
-                run,
-                log,
-                outcome,
-                entered_at - claimed_at,
-                ended_at - entered_at,
-                given_back=run.id in self._given_back and outcome is _CANCELLED,
-            )
+            _finished(run, log, outcome, entered_at - claimed_at, ended_at - entered_at)
         )
 
-    def _let_go(self, run_ids: Sequence[UUID]) -> None:
-        for run_id in run_ids:
-            self._held.pop(run_id, None)
-            self._given_back.discard(run_id)
+    def _let_go(self, runs: Sequence[ClaimedRun]) -> None:
+        for run in runs:
+            attempt = Attempt(run.id, run.fencing_token)
+            self._held.pop(attempt, None)
+            self._endings.pop(attempt, None)
+        # Their ends may have let others start, or have put them into the queue again.
+        self._wakened.set()
 
 
 _CANCELLED = Outcome(
     RunState.CANCELLED,
     error=Failure(FailureReason.ERROR, "Cancelled", "The run was cancelled."),
+)
+_GIVEN_BACK = Outcome(
+    RunState.CANCELLED,
+    error=Failure(FailureReason.WORKER_LOST, "GivenBack", "Its worker was told to stop."),
+)
+_LOST = Outcome(
+    RunState.LOST,
+    error=Failure(FailureReason.WORKER_LOST, "LeaseLost", "Its worker could not renew its lease."),
 )
 
 
@@ -196,13 +264,7 @@ def _broken(error: Exception) -> Outcome:
 
 
 def _finished(
-    run: ClaimedRun,
-    log: RunLog,
-    outcome: Outcome,
-    entry_seconds: float,
-    duration_seconds: float,
-    *,
-    given_back: bool,
+    run: ClaimedRun, log: RunLog, outcome: Outcome, entry_seconds: float, duration_seconds: float
 ) -> FinishedAttempt:
     progress = log.last_progress
     return FinishedAttempt(
@@ -213,5 +275,5 @@ def _finished(
         progress=None if progress is None else progress.progress,
         progress_message=None if progress is None else progress.message,
         log=log.take_chunk(),
-        given_back=given_back,
+        given_back=outcome is _GIVEN_BACK,
     )

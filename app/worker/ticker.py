@@ -8,12 +8,12 @@ import asyncio
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.clock import elapsed_seconds
 from app.runtime import Runtime
 from app.services.firing import Fired, fire_due
 from app.services.workers import note_tick
+from app.worker.failures import note_failure
 from app.worker.runner import Runner
 
 _LONGEST_SILENCE_SECONDS = 1.5
@@ -44,8 +44,8 @@ class Ticker:
             try:
                 fired = await fire_due(self._runtime)
                 await note_tick(self._runtime, self._worker_id)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                _log.warning("database.tick_failed", error=str(error))
+            except Exception as error:
+                note_failure(_log, "tick.failed", error)
                 return Fired()
         if fired.runs:
             self._runner.wake()

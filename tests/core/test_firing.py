@@ -211,7 +211,7 @@ def accounted(timetable: Timetable, records: list[PlannedRecord]) -> list[dateti
     return list(instants())
 
 
-timings = st.one_of(
+timings: st.SearchStrategy[Timing] = st.one_of(
     st.builds(
         IntervalTiming,
         st.integers(1, 7_200).map(lambda seconds: timedelta(seconds=seconds)),
@@ -237,7 +237,7 @@ lengths = st.one_of(
 @st.composite
 def timetables(draw: st.DrawFn) -> Timetable:
     """One to three timings, perhaps with a window, a calendar and jitter."""
-    chosen: list[Timing] = draw(st.lists(timings, min_size=1, max_size=3))
+    chosen = draw(st.lists(timings, min_size=1, max_size=3))
     start = draw(st.none() | st.timedeltas(-HOUR, HOUR))
     return Timetable.of(
         chosen,

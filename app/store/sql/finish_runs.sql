@@ -1,10 +1,14 @@
 -- finish_runs: write the ends of many attempts at once. Conditional on the fencing token: a worker
 -- whose run was given to another, or ended without it, changes nothing. An attempt that is tried
--- again goes back to QUEUED. started_at becomes the entry into the handler, as the worker measured
--- it from the claim on.
+-- again goes back to QUEUED, unless a cancel was asked for while it ran: then the run ends here.
+-- started_at becomes the entry into the handler, as the worker measured it from the claim on.
 UPDATE run
-   SET state = ended.state,
-       reason = ended.reason,
+   SET state = CASE WHEN ended.state = 'QUEUED' AND run.cancel_requested_at IS NOT NULL
+                    THEN 'CANCELLED' ELSE ended.state END,
+       -- A running run has a reason only if replace_runs has left it.
+       reason = CASE WHEN ended.state IN ('QUEUED', 'CANCELLED')
+                      AND run.cancel_requested_at IS NOT NULL
+                     THEN coalesce(run.reason, 'CANCEL_REQUESTED') ELSE ended.reason END,
        message = ended.message,
        error = ended.error,
        result = ended.result,
@@ -18,7 +22,8 @@ UPDATE run
        first_started_at = CASE WHEN run.attempt = 1
                                THEN run.started_at + make_interval(secs => ended.entry_seconds)
                                ELSE run.first_started_at END,
-       finished_at = CASE WHEN ended.state = 'QUEUED' THEN NULL
+       finished_at = CASE WHEN ended.state = 'QUEUED' AND run.cancel_requested_at IS NULL
+                          THEN NULL
                           ELSE run.started_at
                                + make_interval(secs => ended.entry_seconds + ended.duration_seconds)
                           END,

@@ -18,7 +18,7 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        startable.parameters, startable.attempt, startable.crash_count, startable.max_attempts,
        startable.cause, startable.queue, startable.cancel_requested_at,
        CASE WHEN startable.attempt = 0 THEN 0 ELSE (
-           SELECT coalesce(max(chunk.sequence + chunk.line_count - 1), 0)
+           SELECT coalesce(max(chunk.sequence + greatest(chunk.line_count, 1) - 1), 0)
              FROM run_log AS chunk
             WHERE chunk.run_id = startable.id) END AS log_lines,
        job.key AS job_key, job.kind AS job_kind, job.config::text AS job_config,
