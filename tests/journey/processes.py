@@ -9,14 +9,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from tempfile import NamedTemporaryFile
 
+import aiohttp
 import psutil
 
-from tests.dev.processes import eventually
+from tests.dev.processes import PATIENCE_SECONDS, eventually
 
 _TICKWHEEL = Path(sys.executable).with_name("tickwheel")
 # Generous: it bounds a hang, it measures nothing.
 _STOP_SECONDS = 60.0
+# A worker with these is taken for dead after two seconds.
+SOON_MISSED = {"lease_seconds": 2, "heartbeat_seconds": 0.5, "sweep_seconds": 0.5}
 
 
 def free_ports(count: int) -> list[int]:
@@ -70,16 +74,31 @@ class Command:
         return await asyncio.wait_for(self.process.wait(), _STOP_SECONDS)
 
 
+async def until_ready(port: int) -> None:
+    """Wait until `/readyz` on this port is content."""
+    async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as client:
+        while not await _is_ready(client, port):  # noqa: ASYNC110 - another process sends no event
+            await asyncio.sleep(0.05)
+
+
+async def _is_ready(client: aiohttp.ClientSession, port: int) -> bool:
+    try:
+        async with client.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
 @asynccontextmanager
-async def running(name: str, output: Path, **settings: object) -> AsyncIterator[Command]:
+async def running(name: str, directory: Path, **settings: object) -> AsyncIterator[Command]:
     """`tickwheel NAME` with these settings, for as long as the block lasts."""
     given = {f"TICKWHEEL_{setting.upper()}": str(value) for setting, value in settings.items()}
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    with output.open("ab") as file:
+    with NamedTemporaryFile(dir=directory, prefix=f"{name}-", delete=False) as file:
         process = await asyncio.create_subprocess_exec(
             _TICKWHEEL, name, env=kept | given, stdout=file, stderr=subprocess.STDOUT
         )
-    command = Command(process, output)
+    command = Command(process, Path(file.name))
     try:
         yield command
     finally:

@@ -7,8 +7,8 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from tests.journey.accounts import (
     assert_told_in_order,
     instants_of,
 )
-from tests.journey.processes import Command, free_ports, running
-from tests.journey.visitor import Record, Visitor, visiting
-from tests.journey.watchers import UNFINISHED, Watcher, watching_with_gql, watching_with_npm
+from tests.journey.processes import SOON_MISSED, Command, free_ports, running
+from tests.journey.visitor import Visitor, visiting
+from tests.journey.watchers import Watcher, watching_with_gql, watching_with_npm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,28 +62,37 @@ class Instance:
 
 
 @asynccontextmanager
-async def developing(directory: Path, ports: list[int]) -> AsyncIterator[Instance]:
+async def developing(
+    directory: Path, ports: list[int], **settings: object
+) -> AsyncIterator[Instance]:
     """`tickwheel dev` on a data directory, ready."""
     async with running(
         "dev",
-        directory / "said",
+        directory,
         data_dir=directory / "data",
         port=ports[0],
         worker_port=ports[1],
         allow_commands="true",
         http_allow_networks="127.0.0.0/8",
+        **settings,
     ) as command:
         yield Instance(command, await command.says("the data stays"))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def instance() -> AsyncIterator[Instance]:
-    directory = Path(tempfile.mkdtemp(prefix="tickwheel-test-", dir="/tmp"))
-    try:
+    with short_directory() as directory:
         async with developing(directory, free_ports(2)) as instance:
             yield instance
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="tickwheel-test-", dir="/tmp"))
+    try:
+        yield path
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -127,19 +136,6 @@ async def called() -> AsyncIterator[Called]:
         yield called
 
 
-async def settled(visitor: Visitor, schedule_id: str) -> list[Record]:
-    """Pause a schedule and return its runs when the last has ended."""
-    await visitor.pause(schedule_id)
-    async with asyncio.timeout(30):
-        while any_unfinished(runs := await visitor.runs(schedule_id)):
-            await asyncio.sleep(0.05)
-    return runs
-
-
-def any_unfinished(runs: list[Record]) -> bool:
-    return any(run["state"] in UNFINISHED for run in runs)
-
-
 async def test_the_line_that_is_offered_works_as_it_stands(
     instance: Instance, visitor: Visitor, watchers: list[Watcher]
 ) -> None:
@@ -172,7 +168,7 @@ async def test_each_second_of_each_kind_of_job_reaches_both_clients(
     }
     for schedule_id in schedules.values():
         await watchers[0].until_final(schedule_id, 4)
-    runs = {kind: await settled(visitor, each) for kind, each in schedules.items()}
+    runs = {kind: await visitor.settled(each) for kind, each in schedules.items()}
 
     for kind, schedule_id in schedules.items():
         assert_each_second_has_one_record(runs[kind])
@@ -247,7 +243,7 @@ async def test_pause_is_one_row_and_every_second_is_accounted_for(
     assert resumed["state"] == "ACTIVE"
     ran = len(await visitor.runs(schedule_id))
     await watcher.until_final(schedule_id, ran + 2)
-    runs = await settled(visitor, schedule_id)
+    runs = await visitor.settled(schedule_id)
     await visitor.pause(clock_id)
 
     assert_each_second_has_one_record(runs)
@@ -267,7 +263,7 @@ async def test_subscription_resumed_from_its_last_cursor_misses_nothing_and_doub
         await first.until_final(schedule_id, 2)
     await watchers[0].until_final(schedule_id, 5)
     async with watching_with_gql(instance.url, instance.token, after=first.cursor) as second:
-        runs = await settled(visitor, schedule_id)
+        runs = await visitor.settled(schedule_id)
         await second.until_all_final(schedule_id, runs[len(first.finals(schedule_id)) :])
 
     assert "RunSnapshot" not in {message["__typename"] for message in second.messages}
@@ -287,7 +283,7 @@ async def test_npm_client_goes_on_where_it_was_when_the_api_dies(
         await watcher.until_final(schedule_id, 2)
         await instance.command.kill_part("api")
         await watcher.until_final(schedule_id, 6)
-        runs = await settled(visitor, schedule_id)
+        runs = await visitor.settled(schedule_id)
         await watcher.until_all_final(schedule_id, runs)
     assert [message["__typename"] for message in watcher.messages].count("RunSnapshot") == 1
     assert_each_second_has_one_record(runs)
@@ -295,3 +291,32 @@ async def test_npm_client_goes_on_where_it_was_when_the_api_dies(
     assert sorted(run["id"] for run in watcher.finals(schedule_id)) == sorted(
         run["id"] for run in runs
     )
+
+
+async def test_history_and_schedules_outlive_a_crash_of_everything() -> None:
+    ports = free_ports(2)
+    with short_directory() as directory:
+        async with developing(directory, ports, **SOON_MISSED) as before:
+            async with at_home(before) as (visitor, watcher):
+                job_id = await visitor.create_job("lasting", "PYTHON", ECHO)
+                schedule_id = await visitor.every_second(job_id, "lasting")
+                await watcher.until_final(schedule_id, 2)
+            await before.command.kill()
+        async with (
+            developing(directory, ports, **SOON_MISSED) as after,
+            at_home(after) as (visitor, watcher_after),
+        ):
+            await watcher_after.until_final(schedule_id, 2)
+            runs = await visitor.settled(schedule_id)
+    assert after.token == before.token
+    assert_each_second_has_one_record(runs)
+    assert {run["id"] for run in watcher.finals(schedule_id)} <= {run["id"] for run in runs}
+
+
+@asynccontextmanager
+async def at_home(instance: Instance) -> AsyncIterator[tuple[Visitor, Watcher]]:
+    async with (
+        visiting(instance.url, instance.token) as visitor,
+        watching_with_gql(instance.url, instance.token) as watcher,
+    ):
+        yield visitor, watcher

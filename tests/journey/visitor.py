@@ -1,5 +1,6 @@
 """Somebody who uses Tickwheel through pip `gql`: creates, reads, steers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,13 +9,15 @@ from gql import gql
 from gql.client import AsyncClientSession
 
 from tests.clients.gql_client import http_client
+from tests.dev.processes import PATIENCE_SECONDS
 
 Record = dict[str, Any]
+UNFINISHED = ("QUEUED", "RUNNING")
 
 RUN = """
 id state reason cause attempt maxAttempts revision scheduledFor rangeEnd rangeCount
 startedAt finishedAt parameters result error { reason message }
-attempts { number state error { reason message } } schedule { id key }
+attempts { number state worker error { reason message } } worker { pid } schedule { id key }
 """
 ERRORS = "errors { code message path }"
 
@@ -87,6 +90,18 @@ class Visitor:
         )
         return dict(payload["run"])
 
+    async def settled(self, schedule_id: str) -> list[Record]:
+        """Pause a schedule and return its runs when the last has ended."""
+        await self.pause(schedule_id)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while _any_unfinished(runs := await self.runs(schedule_id)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return runs
+
+    async def now(self) -> str:
+        """Return the server's clock."""
+        return str((await self.ask("{ scheduler { serverTime } }"))["scheduler"]["serverTime"])
+
     async def run(self, run_id: str) -> Record:
         """Return a run with its log."""
         document = f"query($id: ID!) {{ run(id: $id) {{ {RUN} log {{ nodes {{ text }} }} }} }}"
@@ -105,6 +120,10 @@ class Visitor:
             found += answer["runs"]["nodes"]
             page = answer["runs"]["pageInfo"]
         return found
+
+
+def _any_unfinished(runs: list[Record]) -> bool:
+    return any(run["state"] in UNFINISHED for run in runs)
 
 
 @asynccontextmanager

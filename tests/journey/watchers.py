@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from gql import gql
@@ -10,7 +11,7 @@ from gql import gql
 from tests.clients.gql_client import websocket_client
 from tests.clients.node import NodeClients
 from tests.dev.processes import PATIENCE_SECONDS
-from tests.journey.visitor import RUN, Record
+from tests.journey.visitor import RUN, UNFINISHED, Record
 
 RUN_EVENTS = f"""
 subscription($after: Cursor, $scheduleId: ID) {{
@@ -24,7 +25,6 @@ subscription($after: Cursor, $scheduleId: ID) {{
   }}
 }}
 """
-UNFINISHED = ("QUEUED", "RUNNING")
 
 
 class Watcher:
@@ -71,6 +71,16 @@ class Watcher:
     async def until_final(self, schedule_id: str, count: int) -> None:
         """Wait until `count` runs of a schedule have reached their final state."""
         await self.until(lambda: len(self.finals(schedule_id)) >= count)
+
+    async def until_final_after(self, schedule_id: str, instant: str) -> None:
+        """Wait until an occurrence later than this instant has run."""
+        later = datetime.fromisoformat(instant)
+        await self.until(
+            lambda: any(
+                datetime.fromisoformat(run["scheduledFor"]) > later
+                for run in self.finals(schedule_id)
+            )
+        )
 
     async def until_all_final(self, schedule_id: str, runs: list[Record]) -> None:
         """Wait until the final states of these runs have been told."""
