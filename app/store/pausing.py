@@ -23,6 +23,19 @@ async def lock_failing_schedules(
     return result.mappings().all()
 
 
+async def withdraw_prepared_runs(
+    transaction: Transaction, schedule_id: UUID, *, as_of: datetime
+) -> list[UUID]:
+    """Remove the runs a tick prepared for instants after `as_of`; the caller moves the cursor.
+
+    Returns their ids: whoever watched them must be told.
+    """
+    result = await transaction.run_file(
+        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
+    )
+    return [row.id for row in result]
+
+
 async def set_paused(
     transaction: Transaction,
     schedule_id: UUID,
