@@ -270,6 +270,8 @@ def _parse_day(text: str, column: int) -> Item | None:
 
 
 def _parse_weekday(text: str, column: int) -> Item | None:
+    if text == "L":
+        raise _not_understood(WEEKDAY_FIELD, text, column)
     if numbered := _NTH_WEEKDAY.fullmatch(text):
         weekday = _value(WEEKDAY_FIELD, numbered[1], column) % 7
         nth = int(numbered[2])

@@ -1,0 +1,246 @@
+"""Excluded days: left out or moved, checked against moving every occurrence by hand."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import InvalidInput
+from app.core.time import (
+    Calendar,
+    CronTiming,
+    DateRange,
+    HolidayRule,
+    IntervalTiming,
+    Timetable,
+    Timing,
+    calendar_from_json,
+)
+from app.core.vocabulary import Adjustment, CalendarMode
+from tests.core.time.oracle import CHANGES
+
+DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
+WEEKEND = Calendar("weekend", "Weekend", weekdays=frozenset({5, 6}))
+CHRISTMAS = Calendar("christmas", "Christmas", yearly=frozenset({(12, 25), (12, 26)}))
+
+
+def at(text: str) -> datetime:
+    """Return an instant of UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def table(mode: CalendarMode, *calendars: Calendar, cron: str = "0 9 * * *") -> Timetable:
+    """Return a daily timetable in Berlin."""
+    return Timetable.of(
+        [CronTiming(cron)],
+        timezone="Europe/Berlin",
+        calendars=calendars,
+        calendar_mode=mode,
+    )
+
+
+def test_excluded_days_are_left_out_and_named_when_asked_for() -> None:
+    # 20 December 2025 is a Saturday.
+    timetable = table(CalendarMode.EXCLUDE, WEEKEND, CHRISTMAS)
+    found = timetable.between(at("2025-12-19T00:00"), at("2025-12-30T00:00"), 100)
+    assert [o.local.day for o in found] == [19, 22, 23, 24, 29]
+    every = timetable.between(
+        at("2025-12-19T00:00"), at("2025-12-30T00:00"), 100, include_excluded=True
+    )
+    assert [o.local.day for o in every] == list(range(19, 30))
+    excluded = {o.local.day: o.note for o in every if not o.will_run}
+    assert excluded[20] == "Excluded by the calendar Weekend."
+    assert excluded[25] == "Excluded by the calendar Christmas."
+    assert all((Adjustment.CALENDAR_EXCLUDED in o.adjustments) is not o.will_run for o in every)
+
+
+def test_previous_leaves_excluded_days_out_too() -> None:
+    timetable = table(CalendarMode.EXCLUDE, WEEKEND)
+    previous = timetable.previous_before(at("2025-12-22T00:00"))
+    assert previous is not None
+    assert previous.local.day == 19
+    sunday = timetable.previous_before(at("2025-12-22T00:00"), include_excluded=True)
+    assert sunday is not None
+    assert sunday.local.day == 21
+    assert not sunday.will_run
+
+
+def test_an_occurrence_on_an_excluded_day_does_not_match() -> None:
+    timetable = table(CalendarMode.EXCLUDE, WEEKEND)
+    assert timetable.matches(at("2025-12-19T08:00"))
+    assert not timetable.matches(at("2025-12-20T08:00"))
+
+
+def test_moved_occurrences_meet_those_of_the_day_they_move_to() -> None:
+    timetable = table(CalendarMode.MOVE_NEXT, WEEKEND)
+    found = timetable.between(at("2025-12-19T00:00"), at("2025-12-23T00:00"), 100)
+    assert [o.nominal.day for o in found] == [19, 22]
+    monday = found[1]
+    assert [local.day for local in monday.nominal_locals] == [20, 21, 22]
+    assert Adjustment.CALENDAR_MOVED in monday.adjustments
+    assert monday.note == "Moved from 2025-12-20 by the calendar Weekend."
+
+
+def test_the_first_of_the_month_moves_to_the_previous_working_day() -> None:
+    # 1 November 2025 is a Saturday, 1 February and 1 March 2026 are Sundays.
+    timetable = table(CalendarMode.MOVE_PREVIOUS, WEEKEND, cron="0 9 1 * *")
+    found = timetable.between(at("2025-10-15T00:00"), at("2026-04-15T00:00"), 100)
+    assert [o.nominal.date().isoformat() for o in found] == [
+        "2025-10-31",
+        "2025-12-01",
+        "2026-01-01",
+        "2026-01-30",
+        "2026-02-27",
+        "2026-04-01",
+    ]
+    assert found[0].local.date() == date(2025, 11, 1)
+
+
+def test_a_schedule_all_of_whose_days_are_excluded_never_runs() -> None:
+    timetable = table(CalendarMode.EXCLUDE, WEEKEND, cron="0 9 * * SAT")
+    assert timetable.next_after(at("2025-01-01T00:00")) is None
+    never = Calendar("never", "Never", weekdays=frozenset(range(7)))
+    for mode in CalendarMode:
+        assert table(mode, never).next_after(at("2025-01-01T00:00")) is None
+        assert table(mode, never).previous_before(at("2025-01-01T00:00")) is None
+
+
+def test_public_holidays_of_a_country_and_a_subdivision_are_known() -> None:
+    # Epiphany is a holiday in Bavaria, not in Berlin.
+    bavaria = Calendar("by", "Bavaria", holidays=(HolidayRule("DE", "BY"),))
+    berlin = Calendar("be", "Berlin", holidays=(HolidayRule("DE", "BE"),))
+    epiphany, unity = date(2026, 1, 6), date(2026, 10, 3)
+    assert bavaria.names(epiphany)
+    assert not berlin.names(epiphany)
+    assert bavaria.names(unity)
+    assert berlin.names(unity)
+
+
+def by_hand(
+    timing: Timing, zone: str, calendar: Calendar, mode: CalendarMode, start: date, days: int
+) -> list[datetime]:
+    """Move every occurrence of a stretch by looking for an allowed day, one after another."""
+    plain = Timetable.of([timing], timezone=zone)
+    tz = ZoneInfo(zone)
+    first = datetime(start.year, start.month, start.day, tzinfo=UTC) - 40 * DAY
+    found = set()
+    for occurrence in plain.between(first, first + (days + 80) * DAY, 100_000):
+        wall = occurrence.nominal.astimezone(tz)
+        day = wall.date()
+        step = DAY if mode is CalendarMode.MOVE_NEXT else -DAY
+        while calendar.names(day):
+            if mode is CalendarMode.EXCLUDE:
+                break
+            day += step
+        if day == wall.date():
+            if not calendar.names(day):
+                found.add(occurrence.nominal)
+            continue
+        moved = datetime.combine(day, wall.timetz().replace(fold=0))
+        instant = moved.astimezone(UTC)
+        if instant.astimezone(tz).replace(tzinfo=None) != moved.replace(tzinfo=None):
+            # It does not exist there: the end of the gap is the first later minute that does.
+            instant -= 3 * timedelta(hours=1)
+            target = moved.replace(tzinfo=None)
+            while instant.astimezone(tz).replace(tzinfo=None) < target:
+                instant += timedelta(minutes=1)
+        found.add(instant)
+    return sorted(found)
+
+
+timings: st.SearchStrategy[Timing] = st.one_of(
+    st.sampled_from(
+        [
+            "0 9 * * *",
+            "30 1,2 * * *",
+            "*/30 * * * *",
+            "15 */3 * * *",
+            "0 0 1,15 * *",
+            "45 23 * * MON",
+        ]
+    ).map(CronTiming),
+    st.integers(20, 5_000).map(
+        lambda minutes: IntervalTiming(timedelta(minutes=minutes), at("2024-01-01T00:07"))
+    ),
+)
+
+
+@given(
+    timings,
+    st.sampled_from([change for change in CHANGES if change[0] != "Pacific/Apia"]),
+    st.frozensets(st.integers(-6, 6), max_size=9),
+    st.frozensets(st.integers(0, 6), max_size=3),
+    st.sampled_from(CalendarMode),
+    st.integers(-4 * 86_400, 4 * 86_400),
+)
+def test_excluding_and_moving_agree_with_moving_by_hand(
+    timing: Timing,
+    change: tuple[str, datetime],
+    days: frozenset[int],
+    weekdays: frozenset[int],
+    mode: CalendarMode,
+    offset: int,
+) -> None:
+    zone, instant = change
+    middle = instant.astimezone(ZoneInfo(zone)).date()
+    calendar = Calendar("c", "C", days=frozenset(middle + DAY * n for n in days), weekdays=weekdays)
+    truth = by_hand(timing, zone, calendar, mode, middle - 10 * DAY, 20)
+    timetable = Timetable.of([timing], timezone=zone, calendars=[calendar], calendar_mode=mode)
+    start, end = instant - 5 * DAY, instant + 5 * DAY
+    found = timetable.between(start, end, 100_000)
+    assert [o.nominal for o in found] == [t for t in truth if start < t <= end]
+    base = instant + timedelta(seconds=offset)
+    following, preceding = timetable.next_after(base), timetable.previous_before(base)
+    assert following is None or following.nominal == min(t for t in truth if t > base)
+    assert preceding is None or preceding.nominal == max(t for t in truth if t < base)
+
+
+def test_a_calendar_is_read_from_its_stored_form() -> None:
+    calendar = calendar_from_json(
+        "shop",
+        "Shop",
+        ["2026-01-02", "2026-12-24/2026-12-31"],
+        {
+            "weekdays": ["SUN"],
+            "yearly": ["05-01"],
+            "holidays": [{"country": "DE", "subdivision": "BY"}],
+        },
+    )
+    assert calendar == Calendar(
+        "shop",
+        "Shop",
+        days=frozenset({date(2026, 1, 2)}),
+        ranges=(DateRange(date(2026, 12, 24), date(2026, 12, 31)),),
+        weekdays=frozenset({6}),
+        yearly=frozenset({(5, 1)}),
+        holidays=(HolidayRule("DE", "BY"),),
+    )
+    named = [date(2026, 1, 2), date(2026, 12, 27), date(2026, 5, 1), date(2026, 1, 6)]
+    assert all(map(calendar.names, named))
+    assert not calendar.names(date(2026, 1, 5))
+
+
+def test_every_mistake_in_a_calendar_is_named_at_once() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        calendar_from_json(
+            "k",
+            "K",
+            ["2026-02-30", "2026-02-02/2026-02-01"],
+            {
+                "weekdays": ["Sunday"],
+                "yearly": ["13-01"],
+                "holidays": [{"country": "XX"}, {"country": "DE", "subdivision": "QQ"}],
+                "moons": [],
+            },
+        )
+    assert {error.path for error in refused.value.errors} == {
+        ("dates", "0"),
+        ("dates", "1"),
+        ("rules", "weekdays", "0"),
+        ("rules", "yearly", "0"),
+        ("rules", "holidays", "0", "country"),
+        ("rules", "holidays", "1", "subdivision"),
+        ("rules", "moons"),
+    }
