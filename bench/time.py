@@ -113,7 +113,7 @@ def _print_herd() -> None:
         for expression in herd:
             _croniter_next(expression, base)
 
-    print(print("\nHerd of 10,000 schedules, 200 expressions, caches cold; microseconds each"))
+    print("\nHerd of 10,000 schedules, 200 expressions, caches cold; microseconds each")
     own = _measure(ours) / len(herd)
     _row("ours, with the tick's memo", own, own)
     _row("croniter", _measure(theirs, rounds=2) / len(herd), own)
