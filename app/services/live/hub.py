@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Row as ResultRow
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.runtime import Runtime
 from app.services.live.mailbox import Delivery, Mailbox
@@ -87,9 +86,9 @@ class FeedHub:
             self._hinted.clear()
             try:
                 await self.read_batch()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except Exception as error:  # Whatever it was, the feed goes on.
                 # The position stands where it was: nothing is lost, it only arrives later.
-                _log.warning("live.read_failed", error=str(error))
+                _log.warning("live.read_failed", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._hinted.set()
 
