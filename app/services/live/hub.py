@@ -74,11 +74,16 @@ class FeedHub:
             return Snapshot(standpoint.snapshot)
 
     async def _listen(self) -> None:
-        hints = self.runtime.channel.listen(beat_seconds=self._beat_seconds)
-        async with aclosing(hints):
-            async for _ in hints:
-                self.hints += 1
-                self._hinted.set()
+        while True:
+            try:
+                hints = self.runtime.channel.listen(beat_seconds=self._beat_seconds)
+                async with aclosing(hints):
+                    async for _ in hints:
+                        self.hints += 1
+                        self._hinted.set()
+            except Exception as error:  # Without hints there would be no reading at all.
+                _log.warning("live.listen_failed", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _read_when_hinted(self) -> None:
         while True:
