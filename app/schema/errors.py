@@ -12,15 +12,24 @@ from uuid import uuid4
 
 import strawberry
 import structlog
+from asyncpg.exceptions import CannotConnectNowError, PostgresConnectionError
 from graphql import GraphQLError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import errors as core
 from app.core.errors import ErrorCode
 
-_AWAY = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)
-_AWAY_MESSAGE = "The database is away; try again shortly."
+_AWAY = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    # What a connection attempt raises reaches us as the driver's own.
+    PostgresConnectionError,
+    CannotConnectNowError,
+    OSError,
+)
+AWAY_MESSAGE = "The database is away; try again shortly."
 _log = structlog.get_logger(__name__)
 
 
@@ -121,6 +130,12 @@ def to_user_errors(error: core.TickwheelError) -> list[UserError]:
     ]
 
 
+def is_away(error: BaseException) -> bool:
+    """Return whether this was raised because the database cannot be reached."""
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return is_lost or isinstance(error, _AWAY)
+
+
 @asynccontextmanager
 async def collected_errors() -> AsyncIterator[list[UserError]]:
     """Collect the expected failure of a block as data, also that the database is away."""
@@ -129,9 +144,11 @@ async def collected_errors() -> AsyncIterator[list[UserError]]:
         yield found
     except core.TickwheelError as error:
         found.extend(to_user_errors(error))
-    except _AWAY as error:
+    except Exception as error:
+        if not is_away(error):
+            raise
         _log.warning("database.away", error=str(error))
-        away = core.DependencyUnavailable(_AWAY_MESSAGE, retry_after=timedelta(seconds=1))
+        away = core.DependencyUnavailable(AWAY_MESSAGE, retry_after=timedelta(seconds=1))
         found.extend(to_user_errors(away))
 
 
@@ -142,9 +159,9 @@ def to_graphql_error(error: GraphQLError) -> GraphQLError:
         return error
     if isinstance(cause, core.TickwheelError):
         return _expected(error, cause)
-    if isinstance(cause, _AWAY):
+    if is_away(cause):
         _log.warning("database.away", error=str(cause))
-        return _expected(error, core.DependencyUnavailable(_AWAY_MESSAGE))
+        return _expected(error, core.DependencyUnavailable(AWAY_MESSAGE))
     reference = uuid4().hex[:12]
     _log_fault(error, cause, reference=reference)
     return GraphQLError(

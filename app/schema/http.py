@@ -29,7 +29,7 @@ from app.core.errors import ErrorCode, TickwheelError
 from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
-from app.schema.errors import to_graphql_error
+from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
 from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
@@ -118,6 +118,11 @@ class GraphQLEndpoint:
             ) from error
         except TickwheelError as error:
             raise HttpProblem(403, error.message, code=ErrorCode.FORBIDDEN.value) from error
+        except Exception as error:
+            if not is_away(error):
+                raise
+            code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
+            raise HttpProblem(503, AWAY_MESSAGE, code=code, Retry_After="1") from error
         address = None if request.client is None else request.client.host
         return principal.requesting(uuid4().hex[:16], address)
 

@@ -30,6 +30,7 @@ from app.schema.errors import (
 from app.schema.limits import CheckedDocument
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
+from app.schema.operations.nodes import NodeQueries
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
 from app.schema.operations.streams import Streams
@@ -39,7 +40,7 @@ _CACHED_DOCUMENTS = 1_000
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(JobQueries, ScheduleQueries, RunQueries, InstanceQueries):
+class Query(NodeQueries, JobQueries, ScheduleQueries, RunQueries, InstanceQueries):
     """The reads."""
 
 

@@ -35,7 +35,7 @@ from app.core.errors import TickwheelError
 from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
-from app.schema.errors import to_graphql_error
+from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
 from app.schema.http import encode, format_result
 from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
@@ -133,6 +133,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             self.connection_init_received = True
             await self.websocket.close(code=4403, reason=f"Forbidden: {error}"[:120])
             return
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self.connection_init_received = True
+            # Clients take this one as "try again later", and the 44xx as final.
+            await self.websocket.close(code=1013, reason=AWAY_MESSAGE)
+            return
         client = self.context.websocket.client
         self.context.principal = principal.requesting(
             uuid4().hex[:16], None if client is None else client.host
@@ -161,8 +168,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             except (Unauthenticated, TickwheelError) as error:
                 await self.websocket.close(code=4403, reason=f"Forbidden: {error}"[:120])
                 return
-            except Exception:  # noqa: S112 - the database is away: look again later
-                continue
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                await asyncio.sleep(1)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation."""

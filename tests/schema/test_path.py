@@ -48,3 +48,17 @@ async def test_a_subscriber_sees_a_triggered_run(api: Api) -> None:
     assert change["run"]["id"] == payload["run"]["id"]
     assert change["run"]["job"]["key"] == "job"
     assert change["run"]["state"] == "QUEUED"
+
+
+async def test_anything_is_found_by_its_id(api: Api) -> None:
+    job_id = await api.create_job()
+    schedule = await api.create_schedule(job_id)
+    ids = [schedule["id"], "run_" + "0" * 32, "nonsense", job_id]
+    query = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
+    found = (await api.data(query, ids=ids))["nodes"]
+    assert found == [
+        {"__typename": "Schedule", "id": schedule["id"]},
+        None,
+        None,
+        {"__typename": "Job", "id": job_id},
+    ]

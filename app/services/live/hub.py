@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Row as ResultRow
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.runtime import Runtime
 from app.services.live.mailbox import Delivery, Mailbox
@@ -75,11 +74,16 @@ class FeedHub:
             return Snapshot(standpoint.snapshot)
 
     async def _listen(self) -> None:
-        hints = self.runtime.channel.listen(beat_seconds=self._beat_seconds)
-        async with aclosing(hints):
-            async for _ in hints:
-                self.hints += 1
-                self._hinted.set()
+        while True:
+            try:
+                hints = self.runtime.channel.listen(beat_seconds=self._beat_seconds)
+                async with aclosing(hints):
+                    async for _ in hints:
+                        self.hints += 1
+                        self._hinted.set()
+            except Exception as error:  # Without hints there would be no reading at all.
+                _log.warning("live.listen_failed", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _read_when_hinted(self) -> None:
         while True:
@@ -87,9 +91,9 @@ class FeedHub:
             self._hinted.clear()
             try:
                 await self.read_batch()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
+            except Exception as error:  # Whatever it was, the feed goes on.
                 # The position stands where it was: nothing is lost, it only arrives later.
-                _log.warning("live.read_failed", error=str(error))
+                _log.warning("live.read_failed", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._hinted.set()
 
