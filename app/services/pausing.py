@@ -1,6 +1,7 @@
 """Pause schedules that keep failing."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -13,11 +14,13 @@ from app.runtime import Runtime
 from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.instants import read_now
-from app.store.pausing import lock_failing_schedules, set_paused
-from app.store.schedules import withdraw_prepared_runs
+from app.store.pausing import lock_failing_schedules, set_paused, withdraw_prepared_runs
 
 SYSTEM: ActorRecord = {"kind": ActorKind.SYSTEM.value, "id": None, "name": "Tickwheel"}
 """Who made an automatic change."""
+
+# The smallest step of PostgreSQL's clock.
+_TICK = timedelta(microseconds=1)
 
 
 async def pause_failing_schedules(runtime: Runtime, schedule_ids: Sequence[UUID]) -> int:
@@ -39,9 +42,16 @@ async def pause_failing_schedules(runtime: Runtime, schedule_ids: Sequence[UUID]
 async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
     schedule_id, project_id = row["id"], row["project_id"]
     as_of = await read_now(transaction)
-    withdrawn = await withdraw_prepared_runs(transaction, schedule_id, as_of)
+    withdrawn = await withdraw_prepared_runs(transaction, schedule_id, as_of=as_of)
     reason = f"Paused after {row['consecutive_failures']} failures in a row."
-    revision = await set_paused(transaction, schedule_id, reason=reason, actor=SYSTEM, as_of=as_of)
+    revision = await set_paused(
+        transaction,
+        schedule_id,
+        reason=reason,
+        actor=SYSTEM,
+        as_of=as_of,
+        cursor_at=min(withdrawn.values()) - _TICK if withdrawn else None,
+    )
     transaction.add(
         AuditEntry(
             at=as_of,
