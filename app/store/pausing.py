@@ -66,4 +66,3 @@ async def set_paused(
     )
     revision: int = result.scalar_one()
     return revision
-
