@@ -6,7 +6,7 @@ meantime is not touched, not counted and not announced.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -153,7 +153,8 @@ def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
         return None
     retry_after = error.retry_after_seconds
     return next_attempt_delay(
-        run.retry,
+        # The run's own number: an edit of the job meanwhile does not change it.
+        replace(run.retry, max_attempts=run.execution.max_attempts),
         run_id=run.id,
         failed_attempts=run.attempt - run.crash_count,
         reason=error.reason,

@@ -1,6 +1,7 @@
 """Pause schedules that keep failing."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -17,6 +18,9 @@ from app.store.pausing import lock_failing_schedules, set_paused, withdraw_prepa
 
 SYSTEM: ActorRecord = {"kind": ActorKind.SYSTEM.value, "id": None, "name": "Tickwheel"}
 """Who made an automatic change."""
+
+# The smallest step of PostgreSQL's clock.
+_TICK = timedelta(microseconds=1)
 
 
 async def pause_failing_schedules(runtime: Runtime, schedule_ids: Sequence[UUID]) -> int:
@@ -40,7 +44,14 @@ async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
     as_of = await read_now(transaction)
     withdrawn = await withdraw_prepared_runs(transaction, schedule_id, as_of=as_of)
     reason = f"Paused after {row['consecutive_failures']} failures in a row."
-    revision = await set_paused(transaction, schedule_id, reason=reason, actor=SYSTEM, as_of=as_of)
+    revision = await set_paused(
+        transaction,
+        schedule_id,
+        reason=reason,
+        actor=SYSTEM,
+        as_of=as_of,
+        cursor_at=min(withdrawn.values()) - _TICK if withdrawn else None,
+    )
     transaction.add(
         AuditEntry(
             at=as_of,

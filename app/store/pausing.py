@@ -1,14 +1,14 @@
-"""Stop schedules that keep failing."""
+"""Stop schedules that keep failing, and take back what a tick prepared for them."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, ScalarSelect, func, select, update
+from sqlalchemy import RowMapping, func, select, update
 from sqlmodel import col
 
-from app.core.vocabulary import ResumeChoice, RunCause, ScheduleState
-from app.models import Run, Schedule
+from app.core.vocabulary import ResumeChoice, ScheduleState
+from app.models import Schedule
 from app.models.columns import ActorRecord
 from app.store.database import ReadConnection, Transaction
 
@@ -25,15 +25,15 @@ async def lock_failing_schedules(
 
 async def withdraw_prepared_runs(
     transaction: Transaction, schedule_id: UUID, *, as_of: datetime
-) -> list[UUID]:
-    """Remove the runs a tick prepared for instants after `as_of`; the caller moves the cursor.
+) -> dict[UUID, datetime]:
+    """Remove runs that a tick prepared for later than `as_of`; the caller holds the schedule.
 
-    Returns their ids: whoever watched them must be told.
+    Return their occurrences. A run that is being claimed at this moment stays.
     """
     result = await transaction.run_file(
         "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
     )
-    return [row.id for row in result]
+    return {row.id: row.scheduled_for for row in result}
 
 
 async def set_paused(
@@ -43,8 +43,13 @@ async def set_paused(
     reason: str,
     actor: ActorRecord,
     as_of: datetime,
+    cursor_at: datetime | None,
 ) -> int:
-    """Pause a schedule the caller holds; return its new revision."""
+    """Pause a schedule the caller holds; return its new revision.
+
+    The cursor goes back to `cursor_at`, if that is not None and earlier: what was prepared beyond
+    it has been withdrawn, and is not accounted for.
+    """
     result = await transaction.execute(
         update(Schedule)
         .where(col(Schedule.id) == schedule_id)
@@ -54,11 +59,7 @@ async def set_paused(
             paused_at=as_of,
             paused_by=actor,
             next_run_at=None,
-            # What was prepared beyond this instant has been withdrawn: it is not accounted for.
-            # Except for what a worker was claiming at that moment.
-            cursor_at=func.least(
-                col(Schedule.cursor_at), func.greatest(as_of, _newest_left(schedule_id))
-            ),
+            cursor_at=func.least(col(Schedule.cursor_at), cursor_at),
             revision=col(Schedule.revision) + 1,
         )
         .returning(col(Schedule.revision))
@@ -82,13 +83,3 @@ async def read_ended_pauses(
     )
     rows = (await connection.execute(query)).all()
     return [(row.project_id, row.id, row.resume_with) for row in rows]
-
-
-def _newest_left(schedule_id: UUID) -> ScalarSelect[datetime]:
-    """Return the newest occurrence that still has its run, or null."""
-    newest: ScalarSelect[datetime] = (
-        select(func.max(col(Run.scheduled_for)))
-        .where(col(Run.schedule_id) == schedule_id, col(Run.cause) == RunCause.SCHEDULE)
-        .scalar_subquery()
-    )
-    return newest
