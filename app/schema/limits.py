@@ -6,8 +6,9 @@ measure is used wherever it is spread.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -18,6 +19,7 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    TokenKind,
 )
 from strawberry.extensions import ValidationCache
 
@@ -32,6 +34,7 @@ MOST_NESTING = 100
 _INTROSPECTION = ("__schema", "__type")
 _INTROSPECTION_DEPTH = 20
 _STRINGS = re.compile(r'"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*', re.DOTALL)
+_TEXTS = (TokenKind.STRING, TokenKind.BLOCK_STRING)
 _BRACKETS = re.compile(r"[{}()\[\]]")
 
 
@@ -139,6 +142,29 @@ def check_nesting(query: str) -> GraphQLError | None:
     return None
 
 
+def check_texts(document: DocumentNode, variables: Mapping[str, Any] | None) -> GraphQLError | None:
+    """Return why a text is refused: PostgreSQL stores every character but NUL."""
+    token = document.loc.start_token if document.loc else None
+    while token is not None:
+        if token.kind in _TEXTS and "\0" in (token.value or ""):
+            return GraphQLError(
+                f"The text at line {token.line}, column {token.column} contains NUL (U+0000)."
+            )
+        token = token.next
+    waiting: list[tuple[str, Any]] = [
+        (f"'${name}'", each) for name, each in (variables or {}).items()
+    ]
+    for place, value in waiting:
+        if isinstance(value, str) and "\0" in value:
+            return GraphQLError(f"Variable {place} contains NUL (U+0000).")
+        if isinstance(value, list):
+            waiting.extend((f"{place}[{index}]", each) for index, each in enumerate(value))
+        elif isinstance(value, dict):
+            waiting.extend((f"{place}.{name}", each) for name, each in value.items())
+            waiting.extend((f"{place} (a key)", name) for name in value)
+    return None
+
+
 class CheckedDocument(ValidationCache):
     """Parses and validates nothing that is too big, and the same document only once."""
 
@@ -148,13 +174,17 @@ class CheckedDocument(ValidationCache):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        """Check the size of the parsed document, and then validate it."""
+        """Check the size of the parsed document and its texts, and then validate it."""
         document = self.execution_context.graphql_document
         assert document is not None, "parsed before it is validated"
         # Strawberry would execute the first of several operations; which one is meant is not ours
         # to guess. The name as it was given has no public accessor.
         named = self.execution_context._provided_operation_name is not None
-        error = check_document(document) or (None if named else check_unnamed(document))
+        error = (
+            check_document(document)
+            or (None if named else check_unnamed(document))
+            or check_texts(document, self.execution_context.variables)
+        )
         if error is None:
             yield from super().on_validate()
             return

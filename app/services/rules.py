@@ -82,7 +82,11 @@ def check_object(value: Any, name: str) -> dict[str, Any]:
     """Return a JSON object that is not too big."""
     if not isinstance(value, dict):
         raise Invalid(f"{name} must be a JSON object, like {{}}.", path=(name,))
-    if len(orjson.dumps(value)) > MOST_JSON_BYTES:
+    try:
+        size = len(orjson.dumps(value))
+    except orjson.JSONEncodeError as error:
+        raise Invalid(f"{name} cannot be kept as JSON: {error}.", path=(name,)) from error
+    if size > MOST_JSON_BYTES:
         raise Invalid(f"{name} may take at most {MOST_JSON_BYTES // 1024} kB.", path=(name,))
     return value
 
