@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import RowMapping, event, text
+from sqlalchemy import event, text
 from sqlmodel import SQLModel
 
 from app.config import Settings
@@ -62,13 +62,14 @@ class Engine:
                 transaction.add(row)
                 await transaction.flush()
 
-    async def rows(self, sql: str, **parameters: Any) -> list[RowMapping]:
+    async def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run any statement, and return what it returns."""
         async with self.runtime.database.transaction() as transaction:
-            result = await transaction.execute(text(sql), parameters)
-            return list(result.mappings()) if result.returns_rows else []
+            connection = await transaction.connection()
+            result = await connection.execute(text(sql), parameters)
+            return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
-    async def row(self, sql: str, **parameters: Any) -> RowMapping:
+    async def row(self, sql: str, **parameters: Any) -> dict[str, Any]:
         """Return the only row of a statement."""
         [row] = await self.rows(sql, **parameters)
         return row
@@ -231,9 +232,9 @@ async def open_engine(database_url: str, redis_url: str, **changes: Any) -> Asyn
     """Open a runtime and make a project of its own."""
     settings = Settings(database_url=database_url, redis_url=redis_url, **changes)
     async with open_runtime(settings) as runtime:
-        project = Project(id=new_id(), key=f"test-{new_id().hex}", name="Test")
-        engine = Engine(runtime, project.id)
-        await engine.add(project)
+        engine = Engine(runtime, new_id())
+        now, key = await engine.now(), f"test-{engine.project_id.hex}"
+        await engine.add(Project(id=engine.project_id, key=key, name="Test", created_at=now))
         yield engine
 
 
