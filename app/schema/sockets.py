@@ -7,15 +7,16 @@ the socket lives.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
 from graphql import GraphQLError
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.asgi import GraphQL
 from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
@@ -57,24 +58,15 @@ class SocketContext:
         self.principal: Principal | None = None
 
 
-class SizedAdapter(ASGIWebSocketAdapter):
+class SizedWebSocket(WebSocket):
     """Bounds the size of a message."""
 
-    async def iter_json(
-        self, *, ignore_parsing_errors: bool = False
-    ) -> AsyncGenerator[object, None]:
-        """Yield messages; close the socket on one that is too big."""
-        receive = self.ws.receive_text
-
-        async def receive_text() -> str:
-            text = await receive()
-            if len(text) > MOST_MESSAGE_BYTES:
-                raise NonJsonMessageReceived
-            return text
-
-        self.ws.receive_text = receive_text  # type: ignore[method-assign] # this socket only
-        async for message in super().iter_json(ignore_parsing_errors=ignore_parsing_errors):
-            yield message
+    async def receive_text(self) -> str:
+        """Return the next message, unless it is too big."""
+        text = await super().receive_text()
+        if len(text) > MOST_MESSAGE_BYTES:
+            raise NonJsonMessageReceived
+        return text
 
 
 class MaskedOperation(Operation[SocketContext, None]):
@@ -231,7 +223,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
 class SocketView(GraphQL[SocketContext, None]):
     """Accepts WebSocket connections to `/graphql`."""
 
-    websocket_adapter_class = SizedAdapter
     graphql_transport_ws_handler_class = SocketHandler
 
     def __init__(
@@ -253,6 +244,10 @@ class SocketView(GraphQL[SocketContext, None]):
         self.hub = hub
         self.doorkeeper = doorkeeper
         self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the protocol on one connection."""
+        await self.run(SizedWebSocket(scope, receive, send))
 
     async def get_context(self, request: Any, response: Any) -> SocketContext:
         """Return what is known of a new socket."""

@@ -42,31 +42,31 @@ async def take(connection: websockets.ClientConnection) -> dict[str, Any]:
         return message
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "null",
-        "[]",
-        "7",
-        "{",
-        "{}",
-        '{"type": 3}',
-        '{"type": "start"}',
-        '{"type": "ping", "payload": []}',
-        '{"type": "subscribe", "payload": {"query": "{ __typename }"}}',
-        '{"type": "subscribe", "id": 1, "payload": {"query": "{ __typename }"}}',
-        '{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}',
-        '{"type": "subscribe", "id": "1", "payload": null}',
-        '{"type": "subscribe", "id": "1", "payload": {"query": null}}',
-        '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "variables": []}}',
-        '{"type": "complete"}',
-        b"\x00\x01",
-    ],
-)
-async def test_malformed_message_closes_with_4400(api: Api, message: str | bytes) -> None:
-    async with api.socket() as connection:
-        await connection.send(message)
-        assert await close_code(connection) == 4400
+MALFORMED: list[str | bytes] = [
+    "null",
+    "[]",
+    "7",
+    "{",
+    "{}",
+    '{"type": 3}',
+    '{"type": "start"}',
+    '{"type": "ping", "payload": []}',
+    '{"type": "subscribe", "payload": {"query": "{ __typename }"}}',
+    '{"type": "subscribe", "id": 1, "payload": {"query": "{ __typename }"}}',
+    '{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}',
+    '{"type": "subscribe", "id": "1", "payload": null}',
+    '{"type": "subscribe", "id": "1", "payload": {"query": null}}',
+    '{"type": "subscribe", "id": "1", "payload": {"query": "{ a }", "variables": []}}',
+    '{"type": "complete"}',
+    b"\x00\x01",
+]
+
+
+async def test_malformed_message_closes_with_4400(api: Api) -> None:
+    for message in MALFORMED:
+        async with api.socket() as connection:
+            await connection.send(message)
+            assert await close_code(connection) == 4400, message
 
 
 async def test_message_that_is_too_big_closes_the_socket(api: Api) -> None:
