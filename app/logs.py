@@ -79,7 +79,12 @@ def _formatter(
     shared: list[Processor], format_: Literal["json", "console"], secrets: tuple[str, ...]
 ) -> logging.Formatter:
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # The default draws tracebacks with every local variable: slow, and full of secrets.
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
         if format_ == "console"
         else [structlog.processors.format_exc_info, _in_order, _json]
     )

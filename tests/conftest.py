@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+import structlog
 from redis.asyncio import Redis
 
 from app.dev.postgres import EmbeddedPostgres
@@ -26,6 +27,22 @@ _TEMPLATE = "tickwheel"
 
 # As every entry point does: zones come from the pinned tzdata package and nowhere else.
 zoneinfo.reset_tzpath(())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log tracebacks as text, as production does.
+
+    structlog's own default draws them with every local variable, which takes seconds in a process
+    that holds the whole test suite, while a transaction waits.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")
