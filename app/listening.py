@@ -31,7 +31,10 @@ def open_listener(host: str, port: int, *, setting: str) -> socket.socket:
     """Return a bound socket, or say which setting to change."""
     try:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return socket.create_server(address, family=family, backlog=2048)
+        listener = socket.create_server(address, family=family, backlog=2048)
+        # Accepted connections inherit it: a small answer must not wait for the next one.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except socket.gaierror as error:
         raise DependencyUnavailable(f"{host!r} is no address of this machine: {error}.") from error
     except OSError as error:
