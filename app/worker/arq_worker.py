@@ -54,9 +54,10 @@ async def run_arq_worker(
 
 async def _close(worker: Worker, redis: Redis) -> None:
     """End what is under way; a Redis that does not answer is not waited for."""
-    with suppress(RedisError, OSError):
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await worker.close()
+    # A task of its own: arq cancels its jobs, and lets that through as if we were cancelled.
+    closing = asyncio.gather(worker.close(), return_exceptions=True)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(closing, _CLOSE_SECONDS)
     with suppress(RedisError, OSError):
         async with asyncio.timeout(_CLOSE_SECONDS):
             await redis.aclose()

@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -33,6 +33,7 @@ from app.worker.sweeper import Sweeper
 from app.worker.ticker import Ticker
 
 _DRAIN_SECONDS = 30.0
+_CANCEL_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -131,16 +132,20 @@ async def _until_stopped(
     done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     for task in done - {stopped}:
-        defect = task.exception() or RuntimeError("A loop of the worker has ended by itself.")
+        error = None if task.cancelled() else task.exception()
+        defect = error or RuntimeError("A loop of the worker has ended by itself.")
         _log.critical("worker.broken", exc_info=defect)
         return defect
     return None
 
 
-async def _cancel(loops: list[asyncio.Task[None]]) -> None:
-    for task in loops:
-        task.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
+async def _cancel(loops: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel as often as it takes: a library may mistake one for an error of its own."""
+    left = set(loops)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
 
 
 def _stop_when_asked(stop: asyncio.Event) -> Callable[[WorkerState], None]:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from tests.engine import Engine
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 60.0
 LEASE_SECONDS, HEARTBEAT_SECONDS, SWEEP_SECONDS = 2.0, 0.5, 0.5
 _ROOT = Path(__file__).parents[2]
 
@@ -85,8 +85,14 @@ class Cluster:
         """Return the file of the witnesses."""
         return self.directory / "truth"
 
-    async def start(self, **environment: str) -> Worker:
-        """Start a worker and wait until it has registered."""
+    async def start(self, count: int = 1) -> Worker:
+        """Start workers, wait until they have registered, and return the last."""
+        workers = [await self._launch() for _ in range(count)]
+        for worker in workers:
+            await self.until("SELECT 1 FROM worker WHERE pid = :pid", pid=worker.pid)
+        return workers[-1]
+
+    async def _launch(self) -> Worker:
         log = self.directory / f"worker-{len(self.workers)}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -95,13 +101,17 @@ class Cluster:
                 "app",
                 "worker",
                 cwd=_ROOT,
-                env=self.environment | environment,
+                env=self.environment,
                 stdout=output,
                 stderr=output,
             )
         worker = Worker(process, log)
         self.workers.append(worker)
-        await self.until("SELECT 1 FROM worker WHERE pid = :pid", pid=worker.pid)
+        return worker
+
+    def worker_of(self, line: Line) -> Worker:
+        """Return the worker that wrote a line."""
+        [worker] = [worker for worker in self.workers if worker.pid == line.pid]
         return worker
 
     async def stop(self) -> None:
@@ -205,9 +215,8 @@ async def cluster_on(
     cluster = Cluster(engine, environment, directory)
     try:
         yield cluster
-    except BaseException:
-        for worker in cluster.workers:
-            print(f"--- {worker.log.name}:\n{worker.log.read_text()[-4_000:]}")
-        raise
     finally:
         await cluster.stop()
+        # Shown by pytest when the test has failed.
+        for worker in cluster.workers:
+            print(f"{worker.log.name}, process {worker.pid}:\n{worker.log.read_text()[-4_000:]}")

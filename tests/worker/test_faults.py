@@ -20,6 +20,9 @@ from app.store.migrate import upgrade
 from tests.engine import SECOND, Engine, every, open_engine
 from tests.worker.cluster import LEASE_SECONDS, Cluster, cluster_on, eventually
 
+# Bounds for a machine that is busy with other things; the faults themselves take seconds.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest_asyncio.fixture
 async def cluster(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Cluster]:
@@ -92,10 +95,10 @@ async def no_hole(engine: Engine) -> None:
 async def test_three_workers_fire_each_instant_once_and_one_that_is_killed_is_not_missed(
     cluster: Cluster,
 ) -> None:
-    workers = [await cluster.start() for _ in range(3)]
+    await cluster.start(3)
     await every_second(cluster)
     await succeed(cluster, 2)
-    workers[0].send(signal.SIGKILL)
+    cluster.workers[0].send(signal.SIGKILL)
     await succeed(cluster, 3)
     await no_hole(cluster.engine)
     await cluster.check()
@@ -104,16 +107,13 @@ async def test_three_workers_fire_each_instant_once_and_one_that_is_killed_is_no
 async def test_a_run_whose_worker_was_killed_is_taken_up_again(cluster: Cluster) -> None:
     """Made to fail by leaving `lease_expires_at < now()` out of the sweep (an overlap), or the
     sweep itself (nobody takes it up)."""
-    first = await cluster.start()
-    job_id = await cluster.job("witnessed", seconds=3)
-    run_id = await cluster.run_now(job_id)
+    await cluster.start(2)
+    run_id = await cluster.run_now(await cluster.job("witnessed", seconds=3))
     began = await cluster.witnessed(run_id, "start")
-    assert began.pid == first.pid
-    second = await cluster.start()
-    first.send(signal.SIGKILL)
+    cluster.worker_of(began).send(signal.SIGKILL)
     row = await cluster.state(run_id, "SUCCEEDED")
     again = await cluster.witnessed(run_id, "start", attempt=2)
-    assert again.pid == second.pid
+    assert again.pid != began.pid
     assert (row["attempt"], row["crash_count"]) == (2, 1)
     attempts = await cluster.engine.rows("SELECT number, state FROM attempt ORDER BY number")
     assert [tuple(row.values()) for row in attempts] == [(1, "LOST"), (2, "SUCCEEDED")]
@@ -125,12 +125,11 @@ async def test_a_worker_that_was_stopped_for_two_leases_changes_nothing_afterwar
 ) -> None:
     """Made to fail by leaving the fencing token out of finish_runs: the zombie's end is written
     over the new attempt's."""
-    stopped = await cluster.start()
-    job_id = await cluster.job("witnessed", seconds=1.5)
-    run_id = await cluster.run_now(job_id)
+    await cluster.start(2)
+    run_id = await cluster.run_now(await cluster.job("witnessed", seconds=1.5))
     began = await cluster.witnessed(run_id, "start")
+    stopped = cluster.worker_of(began)
     stopped.send(signal.SIGSTOP)
-    await cluster.start()
     again = await cluster.witnessed(run_id, "start", attempt=2)
     assert again.at - began.at > LEASE_SECONDS
     before = await cluster.state(run_id, "SUCCEEDED")
@@ -154,8 +153,7 @@ async def test_a_function_that_blocks_its_worker_does_not_lose_its_lease(
     cluster: Cluster,
 ) -> None:
     """Made to fail by beating on the worker's own loop instead of on a thread."""
-    await cluster.start()
-    await cluster.start()
+    await cluster.start(2)
     job_id = await cluster.job("blocking", seconds=2.5 * LEASE_SECONDS)
     run_id = await cluster.run_now(job_id)
     row = await cluster.state(run_id, "SUCCEEDED")
@@ -180,19 +178,17 @@ async def test_sigterm_lets_running_work_finish_and_starts_nothing_new(cluster: 
 async def test_a_run_that_kills_every_worker_is_set_aside_and_the_others_go_on(
     cluster: Cluster,
 ) -> None:
-    workers = [await cluster.start() for _ in range(4)]
+    await cluster.start(4)
     poison = await cluster.run_now(await cluster.job("poison"))
     row = await cluster.state(poison, "LOST")
     assert (row["reason"], row["attempt"], row["crash_count"]) == ("QUARANTINED", 3, 3)
-    assert sum(worker.process.returncode is None for worker in workers) <= 1 + 3
     good = await cluster.run_now(await cluster.job("witnessed"))
     await cluster.state(good, "SUCCEEDED")
     assert len({line.pid for line in cluster.lines() if line.run_id == poison}) == 3
 
 
 async def test_rings_that_come_many_times_start_a_run_once(cluster: Cluster) -> None:
-    await cluster.start()
-    await cluster.start()
+    await cluster.start(2)
     job_id = await cluster.job("witnessed", seconds=0.2)
     runs = []
     for _ in range(5):
@@ -251,7 +247,7 @@ async def test_a_postgresql_that_is_killed_loses_nothing_and_nobody_needs_a_rest
         open_engine(database_url, redis_url) as engine,
         cluster_on(engine, database_url, redis_url, tmp_path) as cluster,
     ):
-        workers = [await cluster.start() for _ in range(2)]
+        await cluster.start(2)
         await every_second(cluster)
         await succeed(cluster, 1)
         long = await cluster.run_now(await cluster.job("witnessed", seconds=8))
@@ -266,7 +262,7 @@ async def test_a_postgresql_that_is_killed_loses_nothing_and_nobody_needs_a_rest
             row = await cluster.state(run_id, "SUCCEEDED")
             assert (row["attempt"], row["crash_count"]) == (1, 0)
         await succeed(cluster, 2)
-        assert all(worker.process.returncode is None for worker in workers)
+        assert all(worker.process.returncode is None for worker in cluster.workers)
         await no_hole(engine)
         await cluster.check()
 
