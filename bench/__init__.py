@@ -1,0 +1,1 @@
+"""Measurements of Tickwheel, each beside its baseline from the same run."""

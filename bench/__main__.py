@@ -1,0 +1,46 @@
+"""Run benchmarks: all of them, or those that are named.
+
+    python -m bench
+    python -m bench herd lines
+
+Each is a module with a `main`; each prints its own figures, with the baseline of the same run.
+"""
+
+import argparse
+import sys
+import zoneinfo
+from importlib import import_module
+from importlib.util import find_spec
+
+from bench.machine import print_header
+
+BENCHMARKS = {
+    "start": "from `tickwheel dev` to ready, the first time and again",
+    "creation": "schedules created through GraphQL",
+    "herd": "once-schedules due at the same instant",
+    "each_second": "one schedule, due each second",
+    "time": "next instants",
+    "lines": "lines of code per layer",
+}
+
+
+def main() -> int:
+    """Print the machine and the figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - BENCHMARKS.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}: {', '.join(BENCHMARKS)}")
+    zoneinfo.reset_tzpath(())
+    print_header()
+    for name in names:
+        print(f"\n== {name}: {BENCHMARKS[name]}\n")
+        if find_spec(f"bench.{name}") is None:
+            print("  not in this version")
+            continue
+        import_module(f"bench.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

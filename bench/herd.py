@@ -1,0 +1,171 @@
+"""N once-schedules due at the same instant: how late they start, how fast they are through.
+
+They are created through GraphQL and do nothing, so what is measured is the engine: tick, claim,
+start, finish, events. Beside it, in the same run and on the same server, the raw statements:
+claim the schedules, insert the runs, start and finish them, a thousand rows each time, from one
+connection and without the application.
+
+Lateness is from the due instant to the entry into the handler. "busy" is the time in which the
+engine worked: preparing the runs ahead of their instant, and executing them from it on.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import ceil
+from uuid import uuid4
+
+from app.core.clock import elapsed_seconds, utc_now
+from bench.figures import Row, medians, percentile, print_table
+from bench.instance import Instance, running_instance
+
+SIZES = (100, 1_000, 10_000)
+ROUNDS = 3
+_BATCH = 1_000
+# How fast creation may be relied upon, to choose an instant that it does not miss.
+_CREATED_PER_SECOND = 400
+_PATIENCE_SECONDS = 120.0
+
+_RAW_FIRE = """
+WITH due AS (
+    SELECT id, project_id, job_id, next_run_at, version FROM schedule
+     WHERE next_run_at <= now() ORDER BY next_run_at, id LIMIT $1
+       FOR NO KEY UPDATE SKIP LOCKED
+), fired AS (
+    UPDATE schedule SET next_run_at = NULL, cursor_at = due.next_run_at, state = 'COMPLETED'
+      FROM due WHERE schedule.id = due.id
+)
+SELECT id, project_id, job_id, next_run_at, version FROM due
+"""
+_RAW_INSERT = """
+INSERT INTO run (
+    id, project_id, job_id, schedule_id, schedule_version, state, cause, overlap, scheduled_for,
+    due_at, next_attempt_at, parameters, tags, queue, priority, max_attempts, revision, attempt,
+    crash_count, created_at)
+SELECT id, project_id, job_id, schedule_id, version, 'QUEUED', 'SCHEDULE', 'SKIP', due_at,
+       due_at, due_at, '{}', '{}', 'default', 0, 1, 1, 0, 0, now()
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[], $6::timestamptz[])
+    AS planned (id, project_id, job_id, schedule_id, version, due_at)
+"""
+_RAW_START = """
+UPDATE run SET state = 'RUNNING', attempt = 1, fencing_token = nextval('fencing_token'),
+       lease_expires_at = now() + interval '15 seconds', started_at = now(), revision = 2
+ WHERE id IN (SELECT id FROM run WHERE state = 'QUEUED' ORDER BY priority DESC, next_attempt_at
+               LIMIT $1 FOR UPDATE SKIP LOCKED)
+RETURNING id, fencing_token
+"""
+_RAW_FINISH = """
+UPDATE run SET state = 'SUCCEEDED', finished_at = now(), lease_expires_at = NULL, revision = 3
+  FROM unnest($1::uuid[], $2::bigint[]) AS ended (id, fencing_token)
+ WHERE run.id = ended.id AND run.fencing_token = ended.fencing_token
+"""
+
+
+def main() -> None:
+    """Print a line for each size."""
+    asyncio.run(_compare())
+
+
+async def _compare() -> None:
+    rows: list[Row] = []
+    for size in SIZES:
+        rounds = [await _round(size) for _ in range(ROUNDS)]
+        rows.append([f"{size:,}", *medians(rounds).values()])
+    header = list(rounds[0])
+    print_table(["schedules", *header], rows)
+    print(f"\n  medians of {ROUNDS} rounds, each on an instance of its own")
+
+
+async def _round(size: int) -> dict[str, float]:
+    async with running_instance() as instance:
+        due_at = await _create_herd(instance, size)
+        before = instance.processor_seconds()
+        await _until_all_ended(instance, size)
+        after = instance.processor_seconds()
+        lateness, busy_seconds = await _read_history(instance, due_at)
+        raw_seconds = await _raw_seconds(instance, size)
+    used = {f"{name} CPU s": after[name] - before[name] for name in before}
+    return {
+        "p50 ms": percentile(lateness, 50) * 1e3,
+        "p99 ms": percentile(lateness, 99) * 1e3,
+        "max ms": max(lateness) * 1e3,
+        "runs/s busy": size / busy_seconds,
+        "raw SQL runs/s": size / raw_seconds,
+        "% of raw": 100 * raw_seconds / busy_seconds,
+        **used,
+    }
+
+
+async def _create_herd(instance: Instance, size: int) -> datetime:
+    """Create the schedules and return the instant at which they are all due."""
+    job_id = await instance.create_job("herd")
+    wait_seconds = ceil(5 + size / _CREATED_PER_SECOND)
+    due_at = utc_now().replace(microsecond=0) + timedelta(seconds=wait_seconds)
+    timing = {"once": {"at": due_at.isoformat()}}
+    keys = [f"herd-{number}" for number in range(size)]
+    for start in range(0, size, _BATCH):
+        await instance.create_schedules(job_id, keys[start : start + _BATCH], timing)
+    return due_at
+
+
+async def _until_all_ended(instance: Instance, size: int) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while await _ended(instance) < size:  # noqa: ASYNC110 - a look that costs little
+            await asyncio.sleep(0.25)
+
+
+async def _ended(instance: Instance) -> int:
+    return int(
+        await instance.database.fetchval("SELECT count(*) FROM run WHERE state = 'SUCCEEDED'")
+    )
+
+
+async def _read_history(instance: Instance, due_at: datetime) -> tuple[Sequence[float], float]:
+    """Return each run's lateness, and how long the engine was at work, in seconds."""
+    rows = await instance.database.fetch(
+        "SELECT extract(epoch FROM started_at - due_at)::float8 AS late, created_at, finished_at"
+        "  FROM run"
+    )
+    prepared = max(row["created_at"] for row in rows) - min(row["created_at"] for row in rows)
+    executed = max(row["finished_at"] for row in rows) - due_at
+    return [row["late"] for row in rows], (prepared + executed).total_seconds()
+
+
+async def _raw_seconds(instance: Instance, size: int) -> float:
+    """Return how long the statements alone take for the same schedules."""
+    # The worker's tick would do the work before us.
+    await instance.stop_worker()
+    await instance.database.execute("TRUNCATE run CASCADE")
+    await instance.database.execute(
+        "UPDATE schedule SET state = 'ACTIVE', cursor_at = now() - interval '2 seconds',"
+        "       next_run_at = now() - interval '1 second'"
+    )
+    began = elapsed_seconds()
+    for _ in range(ceil(size / _BATCH)):
+        await _fire_raw(instance)
+    for _ in range(ceil(size / _BATCH)):
+        await _execute_raw(instance)
+    took = elapsed_seconds() - began
+    assert await _ended(instance) == size
+    return took
+
+
+async def _fire_raw(instance: Instance) -> None:
+    async with instance.database.transaction():
+        due = await instance.database.fetch(_RAW_FIRE, _BATCH)
+        await instance.database.execute(
+            _RAW_INSERT,
+            [uuid4() for _ in due],
+            [row["project_id"] for row in due],
+            [row["job_id"] for row in due],
+            [row["id"] for row in due],
+            [row["version"] for row in due],
+            [row["next_run_at"] for row in due],
+        )
+
+
+async def _execute_raw(instance: Instance) -> None:
+    started = await instance.database.fetch(_RAW_START, _BATCH)
+    await instance.database.execute(
+        _RAW_FINISH, [row["id"] for row in started], [row["fencing_token"] for row in started]
+    )
