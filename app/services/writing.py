@@ -31,6 +31,7 @@ class Subject(StrEnum):
     RUN = "RUN"
     SCHEDULE = "SCHEDULE"
     JOB = "JOB"
+    CALENDAR = "CALENDAR"
 
 
 @dataclass(frozen=True, slots=True)
