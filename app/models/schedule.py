@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, Index, Uuid, text
+from sqlalchemy import CheckConstraint, Index, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from app.core.vocabulary import (
@@ -69,6 +70,12 @@ class Schedule(SQLModel, table=True):
             "calendar_ids",
             postgresql_using="gin",
             postgresql_where=text("calendar_ids <> '{}'"),
+        ),
+        # Those whose last edit was to take effect later.
+        Index(
+            "schedule_turn",
+            "effective_from",
+            postgresql_where=text("effective_from IS NOT NULL"),
         ),
     )
 

@@ -10,28 +10,18 @@ instant is passed over, which is what `run.scheduled_local` is kept for. Timings
 time have no such instants.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 import structlog
 
-from app.core.time import (
-    CronTiming,
-    IntervalTiming,
-    Occurrence,
-    Timetable,
-    Timing,
-    timing_from_json,
-    tzdata_version,
-)
-from app.core.time.sources import follows_elapsed_time
-from app.core.vocabulary import Adjustment
+from app.core.time import tzdata_version
 from app.models import Schedule
 from app.runtime import Runtime
 from app.services.pausing import SYSTEM
-from app.services.schedules.recomputing import BATCH, CursorOf, Moved, Recomputed, recompute
+from app.services.schedules.recomputing import BATCH, Moved, Recomputed, recompute
+from app.services.schedules.repeats import passing_over
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.services.writing import Subject
 from app.store.audit import audit_entry, record_audit
@@ -42,7 +32,6 @@ from app.store.zone_rules import lock_zone_rules, read_zone_rules, update_zone_r
 
 # No zone has ever changed its offset by more than a day.
 _FARTHEST = timedelta(hours=26)
-_MOST_PASSED_OVER = 1_000
 _log = structlog.get_logger(__name__)
 
 
@@ -114,7 +103,7 @@ async def _recompute(
         before=None,
         after=calendars,
         as_of=await read_now(transaction),
-        cursor_of=_passing_over(recorded),
+        cursor_of=passing_over(recorded),
     )
     await _note(transaction, done.moved, version)
     return done
@@ -128,50 +117,6 @@ def _moves(schedule: Schedule, calendars: Calendars) -> bool:
     except Exception:
         return True
     return following is None or following.nominal != schedule.next_run_at
-
-
-def _passing_over(recorded: Mapping[UUID, set[str]]) -> CursorOf:
-    """Return the rule that moves a cursor past local times that were recorded before."""
-
-    def cursor_of(schedule: Schedule, timetable: Timetable, cursor_at: datetime) -> datetime:
-        locals_ = recorded.get(schedule.id, set())
-        if not locals_:
-            return cursor_at
-        repeats = _Repeats(schedule, locals_)
-        for _ in range(_MOST_PASSED_OVER):
-            following = timetable.next_after(cursor_at, include_excluded=True)
-            if following is None or not repeats.include(following):
-                break
-            cursor_at = following.nominal
-        return cursor_at
-
-    return cursor_of
-
-
-class _Repeats:
-    """Tells an occurrence whose local time was recorded from one that merely looks like it."""
-
-    def __init__(self, schedule: Schedule, recorded: set[str]) -> None:
-        timings = [timing_from_json(timing) for timing in schedule.timings]
-        elapsed = [timing for timing in timings if _counts_elapsed_time(timing)]
-        self._recorded = recorded
-        self._elapsed = (
-            Timetable.of(elapsed, timezone=schedule.timezone, hash_key=schedule.key)
-            if elapsed
-            else None
-        )
-
-    def include(self, occurrence: Occurrence) -> bool:
-        is_recorded = occurrence.local.isoformat() in self._recorded
-        if not is_recorded or Adjustment.FOLD_SECOND in occurrence.adjustments:
-            return False
-        return self._elapsed is None or not self._elapsed.matches(occurrence.nominal)
-
-
-def _counts_elapsed_time(timing: Timing) -> bool:
-    if isinstance(timing, CronTiming):
-        return follows_elapsed_time(timing.expression, timing.time_mode)
-    return isinstance(timing, IntervalTiming)
 
 
 async def _note(transaction: Transaction, moved: Sequence[Moved], version: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 
@@ -12,7 +12,7 @@ from app.core.errors import AlreadyExists
 from app.models import Calendar, Schedule
 from app.store.database import ReadConnection, Transaction
 
-# Said as the partial index says it, or PostgreSQL does not use it.
+# As the partial index says it, or PostgreSQL does not use it.
 _FOLLOWS_ANY = text("schedule.calendar_ids <> '{}'")
 
 
@@ -118,7 +118,6 @@ async def read_keys_of_followers(
     query = (
         select(Schedule.key)
         .where(
-            _FOLLOWS_ANY,
             _follows(calendar_id),
             col(Schedule.archived_at).is_(None),
         )
@@ -137,7 +136,6 @@ async def lock_followers(
     query = (
         select(Schedule)
         .where(
-            _FOLLOWS_ANY,
             _follows(calendar_id),
             col(Schedule.archived_at).is_(None),
         )
@@ -151,5 +149,10 @@ async def lock_followers(
     return (await transaction.exec(query)).all()
 
 
-def _follows(calendar_id: UUID) -> Any:
-    return col(Schedule.calendar_ids).contains([calendar_id])
+def _follows(calendar_id: UUID) -> ColumnElement[bool]:
+    """Return whether a schedule follows a calendar, now or until its last edit takes effect."""
+    before = col(Schedule.timing_before)["calendar_ids"]
+    return or_(
+        and_(_FOLLOWS_ANY, col(Schedule.calendar_ids).contains([calendar_id])),
+        and_(col(Schedule.effective_from) > func.now(), before.contains([str(calendar_id)])),
+    )

@@ -41,9 +41,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     # The defaults stay: a release before this one writes schedules without these columns.
-    op.add_column('schedule', sa.Column('calendar_ids', sa.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False))
+    op.add_column('schedule', sa.Column('calendar_ids', postgresql.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False))
     op.add_column('schedule', sa.Column('calendar_mode', sa.Enum('EXCLUDE', 'MOVE_PREVIOUS', 'MOVE_NEXT', name='schedule_calendar_mode', native_enum=False, create_constraint=True, length=32), server_default='EXCLUDE', nullable=False))
     op.add_column('schedule', sa.Column('effective_from', sa.DateTime(timezone=True), nullable=True))
     op.add_column('schedule', sa.Column('timing_before', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True))
     op.create_index('schedule_calendars', 'schedule', ['calendar_ids'], unique=False, postgresql_using='gin', postgresql_where=sa.text("calendar_ids <> '{}'"))
+    op.create_index('schedule_turn', 'schedule', ['effective_from'], unique=False, postgresql_where=sa.text('effective_from IS NOT NULL'))
     op.execute("INSERT INTO zone_rules (id, is_complete, moved_count) VALUES (1, true, 0)")
