@@ -14,6 +14,7 @@ from app.core.time import Calendar, Timetable, calendar_from_json, timing_from_j
 from app.core.time.succession import Succession
 from app.core.vocabulary import CalendarMode, DstFoldPolicy, DstGapPolicy
 from app.models import Calendar as CalendarRow
+from app.services.writing import plain
 from app.store.calendars import read_calendars
 from app.store.database import ReadConnection
 
@@ -61,10 +62,7 @@ def _timetable(columns: Mapping[str, Any], key: str, calendars: Calendars) -> Ti
 
 def stored_timing(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that decide when a schedule fires as `timing_before` holds them."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in ((name, columns[name]) for name in TIMING_COLUMNS)
-    }
+    return {name: plain(columns[name]) for name in TIMING_COLUMNS}
 
 
 def timing_from_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
