@@ -46,6 +46,20 @@ CREATE TABLE public.audit (
     address text
 );
 
+CREATE TABLE public.calendar (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    name character varying(200) NOT NULL,
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    dates jsonb NOT NULL,
+    rules jsonb NOT NULL
+);
+
 CREATE TABLE public.event (
     id bigint NOT NULL,
     transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -228,6 +242,11 @@ CREATE TABLE public.schedule (
     cursor_at timestamp with time zone NOT NULL,
     next_run_at timestamp with time zone,
     runs_made integer NOT NULL,
+    calendar_ids uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    calendar_mode character varying(32) DEFAULT 'EXCLUDE'::character varying NOT NULL,
+    effective_from timestamp with time zone,
+    timing_before jsonb,
+    CONSTRAINT schedule_calendar_mode CHECK (((calendar_mode)::text = ANY ((ARRAY['EXCLUDE'::character varying, 'MOVE_PREVIOUS'::character varying, 'MOVE_NEXT'::character varying])::text[]))),
     CONSTRAINT schedule_catch_up CHECK (((catch_up)::text = ANY ((ARRAY['NONE'::character varying, 'LATEST'::character varying, 'ALL'::character varying])::text[]))),
     CONSTRAINT schedule_dst_fold CHECK (((dst_fold)::text = ANY ((ARRAY['FIRST'::character varying, 'LAST'::character varying, 'BOTH'::character varying])::text[]))),
     CONSTRAINT schedule_dst_gap CHECK (((dst_gap)::text = ANY ((ARRAY['RUN_AT_GAP_END'::character varying, 'SHIFT'::character varying, 'SKIP'::character varying])::text[]))),
@@ -294,7 +313,28 @@ CREATE TABLE public.worker (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.zone_rules (
+    id integer NOT NULL,
+    version character varying(32),
+    reached_id uuid,
+    is_complete boolean NOT NULL,
+    moved_count integer NOT NULL,
+    CONSTRAINT zone_rules_is_one_row CHECK ((id = 1))
+);
+
+CREATE SEQUENCE public.zone_rules_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE public.zone_rules_id_seq OWNED BY public.zone_rules.id;
+
 ALTER TABLE ONLY public.scheduler_state ALTER COLUMN id SET DEFAULT nextval('public.scheduler_state_id_seq'::regclass);
+
+ALTER TABLE ONLY public.zone_rules ALTER COLUMN id SET DEFAULT nextval('public.zone_rules_id_seq'::regclass);
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_pkey PRIMARY KEY (id);
@@ -304,6 +344,9 @@ ALTER TABLE ONLY public.attempt
 
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.calendar
+    ADD CONSTRAINT calendar_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
@@ -338,9 +381,14 @@ ALTER TABLE ONLY public.scheduler_state
 ALTER TABLE ONLY public.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.zone_rules
+    ADD CONSTRAINT zone_rules_pkey PRIMARY KEY (id);
+
 CREATE INDEX audit_list ON public.audit USING btree (project_id, id);
 
 CREATE INDEX audit_of_subject ON public.audit USING btree (subject_id, id);
+
+CREATE UNIQUE INDEX calendar_key ON public.calendar USING btree (project_id, key);
 
 CREATE INDEX event_at ON public.event USING btree (at);
 
@@ -372,6 +420,8 @@ CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (
 
 CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
+CREATE INDEX schedule_calendars ON public.schedule USING gin (calendar_ids) WHERE (calendar_ids <> '{}'::uuid[]);
+
 CREATE INDEX schedule_due ON public.schedule USING btree (next_run_at, id) WHERE (next_run_at IS NOT NULL);
 
 CREATE UNIQUE INDEX schedule_key ON public.schedule USING btree (project_id, key) WHERE (archived_at IS NULL);
@@ -393,6 +443,9 @@ ALTER TABLE ONLY public.api_token
 
 ALTER TABLE ONLY public.attempt
     ADD CONSTRAINT attempt_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.calendar
+    ADD CONSTRAINT calendar_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

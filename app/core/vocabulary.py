@@ -138,6 +138,24 @@ class LintCode(StrEnum):
     LONGER_THAN_INTERVAL = "LONGER_THAN_INTERVAL"
 
 
+class ConflictKind(StrEnum):
+    """In which way schedules get into each other's way."""
+
+    DUPLICATE = "DUPLICATE"
+    OVERLAP_WITH_SELF = "OVERLAP_WITH_SELF"
+    SAME_JOB_SAME_INSTANT = "SAME_JOB_SAME_INSTANT"
+    QUEUE_SATURATION = "QUEUE_SATURATION"
+    HERD = "HERD"
+
+
+class Severity(StrEnum):
+    """How much something matters, the least first."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
 class OverlapPolicy(StrEnum):
     """What happens when a run is due while another of its schedule is still busy."""
 

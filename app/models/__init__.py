@@ -5,6 +5,7 @@ One module per table or per small family. Importing this package registers all o
 """
 
 from app.models.audit import AuditEntry
+from app.models.calendar import Calendar
 from app.models.event import Event
 from app.models.idempotency import IdempotencyRecord
 from app.models.job import Job
@@ -12,11 +13,13 @@ from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
 from app.models.schedule import Schedule, ScheduleCounters
 from app.models.scheduler import SchedulerControl, Worker
+from app.models.zone_rules import ZoneRulesInForce
 
 __all__ = [
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "Calendar",
     "Event",
     "IdempotencyRecord",
     "Job",
@@ -27,4 +30,5 @@ __all__ = [
     "ScheduleCounters",
     "SchedulerControl",
     "Worker",
+    "ZoneRulesInForce",
 ]

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from app.core.vocabulary import (
+    CalendarMode,
     CatchUpPolicy,
     DstFoldPolicy,
     DstGapPolicy,
@@ -62,6 +64,19 @@ class Schedule(SQLModel, table=True):
             "definition_hash",
             postgresql_where=text("archived_at IS NULL"),
         ),
+        # Whose next instants an edit of a calendar moves; the others are not in it.
+        Index(
+            "schedule_calendars",
+            "calendar_ids",
+            postgresql_using="gin",
+            postgresql_where=text("calendar_ids <> '{}'"),
+        ),
+        # Those whose last edit was to take effect later.
+        Index(
+            "schedule_turn",
+            "effective_from",
+            postgresql_where=text("effective_from IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
@@ -100,6 +115,19 @@ class Schedule(SQLModel, table=True):
     dst_fold: DstFoldPolicy = Field(
         default=DstFoldPolicy.FIRST, sa_type=word_type(DstFoldPolicy, "schedule_dst_fold")
     )
+    # Which calendars exclude or move its occurrences, and what becomes of those.
+    calendar_ids: list[UUID] = Field(
+        default_factory=list, sa_type=ARRAY(Uuid), sa_column_kwargs={"server_default": text("'{}'")}
+    )
+    calendar_mode: CalendarMode = Field(
+        default=CalendarMode.EXCLUDE,
+        sa_type=word_type(CalendarMode, "schedule_calendar_mode"),
+        sa_column_kwargs={"server_default": "EXCLUDE"},
+    )
+    # An edit may say from when its timing holds; until then the timing before it does, which is
+    # kept here as the columns of this table that decide when it fires.
+    effective_from: datetime | None = Field(default=None, sa_type=Instant)
+    timing_before: dict[str, Any] | None = Field(default=None, sa_type=Json)
     start_at: datetime | None = Field(default=None, sa_type=Instant)
     end_at: datetime | None = Field(default=None, sa_type=Instant)
     max_runs: int | None = None

@@ -102,6 +102,23 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "LAST": "Run in the second pass.",
         "BOTH": "Run in both passes.",
     },
+    words.CalendarMode: {
+        "EXCLUDE": "It does not run; the skip is recorded with the calendar's name.",
+        "MOVE_PREVIOUS": "It runs at the same local time on the last allowed day before.",
+        "MOVE_NEXT": "It runs at the same local time on the next allowed day.",
+    },
+    words.ConflictKind: {
+        "DUPLICATE": "Several schedules run the same job at the same times, alike.",
+        "OVERLAP_WITH_SELF": "Its runs usually take longer than the time between two.",
+        "SAME_JOB_SAME_INSTANT": "Several schedules run the same job at the same instant.",
+        "QUEUE_SATURATION": "More work is due than the workers can do in that time.",
+        "HERD": "Many schedules are due in the same minute.",
+    },
+    words.Severity: {
+        "INFO": "Good to know.",
+        "WARNING": "Probably not meant; look at it.",
+        "CRITICAL": "Runs will suffer.",
+    },
     words.Adjustment: {
         "GAP_MOVED": "Its local time does not exist: moved.",
         "GAP_SKIPPED": "Its local time does not exist: skipped.",

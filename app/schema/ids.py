@@ -16,6 +16,7 @@ class Kind(StrEnum):
     SCHEDULE = "schedule"
     RUN = "run"
     WORKER = "worker"
+    CALENDAR = "calendar"
     TOKEN = "token"  # noqa: S105 - a kind of thing
 
 

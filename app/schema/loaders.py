@@ -7,7 +7,8 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from app.models import Attempt, Job, Project, Run, Worker
+from app.models import Attempt, Calendar, Job, Project, Run, Worker
+from app.store.calendars import read_calendars
 from app.store.database import Database, ReadConnection
 from app.store.jobs import read_jobs
 from app.store.projects import read_project
@@ -35,6 +36,11 @@ class Loaders:
         return self._by_id(
             lambda connection, ids: read_schedules(connection, self._project_id, ids)
         )
+
+    @cached_property
+    def calendars(self) -> DataLoader[UUID, Calendar | None]:
+        """Load calendars by id."""
+        return self._by_id(read_calendars)
 
     @cached_property
     def runs(self) -> DataLoader[UUID, Run | None]:

@@ -28,9 +28,11 @@ from app.schema.errors import (
     VersionConflictError,
 )
 from app.schema.limits import CheckedDocument
+from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
 from app.schema.operations.nodes import NodeQueries
+from app.schema.operations.previews import PreviewQueries
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
 from app.schema.operations.streams import Streams
@@ -40,12 +42,20 @@ _CACHED_DOCUMENTS = 1_000
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, JobQueries, ScheduleQueries, RunQueries, InstanceQueries):
+class Query(
+    NodeQueries,
+    JobQueries,
+    ScheduleQueries,
+    PreviewQueries,
+    CalendarQueries,
+    RunQueries,
+    InstanceQueries,
+):
     """The reads."""
 
 
 @strawberry.type(description="Everything that can be done. Expected failures are data.")
-class Mutation(JobMutations, ScheduleMutations):
+class Mutation(JobMutations, ScheduleMutations, CalendarMutations):
     """The writes."""
 
 

@@ -7,7 +7,7 @@ second ticker might write. PostgreSQL's clock is the only clock.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -23,6 +23,7 @@ from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
 from app.core.time import Timetable, Timing, timing_from_json
 from app.core.vocabulary import (
+    CalendarMode,
     CatchUpPolicy,
     ChangeKind,
     DstFoldPolicy,
@@ -31,8 +32,16 @@ from app.core.vocabulary import (
     ScheduleState,
 )
 from app.handlers.output_text import clean
+from app.models import Calendar as CalendarRow
 from app.models.columns import new_id
 from app.runtime import Runtime
+from app.services.schedules.timetables import (
+    calendar_of,
+    known_calendars,
+    timetable_of,
+    timing_from_stored,
+)
+from app.store.calendars import read_calendars
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction, is_refused
 from app.store.events import record_changes
@@ -74,6 +83,7 @@ class Fired:
 class _Batch:
     """What one transaction of a tick is going to write."""
 
+    calendars: Mapping[UUID, CalendarRow]
     rows: list[RunRow] = field(default_factory=list)
     advanced: list[AdvancedSchedule] = field(default_factory=list)
     project_of: dict[UUID, UUID] = field(default_factory=dict)
@@ -110,7 +120,7 @@ async def _fire_together(
 ) -> tuple[Fired, list[Change]]:
     async with runtime.database.transaction() as transaction:
         claimed = await _claim(transaction, look_ahead, as_of)
-        batch = _Batch()
+        batch = _Batch(calendars=await _read_calendars(transaction, claimed))
         for schedule in claimed:
             _plan_into(batch, schedule, look_ahead)
         return await _write(transaction, batch)
@@ -122,8 +132,10 @@ async def _fire_apart(
     """Write each schedule by itself, and set aside those whose rows PostgreSQL refuses."""
     fired, changes = Fired(), list[Change]()
     async with runtime.database.transaction() as transaction:
-        for schedule in await _claim(transaction, look_ahead, as_of):
-            batch = _Batch()
+        claimed = await _claim(transaction, look_ahead, as_of)
+        calendars = await _read_calendars(transaction, claimed)
+        for schedule in claimed:
+            batch = _Batch(calendars=calendars)
             _plan_into(batch, schedule, look_ahead)
             try:
                 async with transaction.begin_nested():
@@ -131,7 +143,7 @@ async def _fire_apart(
             except Exception as error:
                 if not is_refused(error):
                     raise
-                _set_aside(batch := _Batch(), schedule, error)
+                _set_aside(batch := _Batch(calendars=calendars), schedule, error)
                 one, changed = await _write(transaction, batch)
             fired += one
             changes += changed
@@ -149,7 +161,7 @@ async def _claim(
 def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> None:
     """Plan one schedule; one that cannot be planned is set aside and never stops the others."""
     try:
-        plan = _plan(schedule, look_ahead)
+        plan = _plan(schedule, batch.calendars, look_ahead)
         rows = [_run_row(schedule, record) for record in plan.records]
     except Exception as error:
         _set_aside(batch, schedule, error)
@@ -178,9 +190,11 @@ def _short(error: Exception) -> str:
     return clean(str(cause)[:_LONGEST_ERROR])
 
 
-def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
+def _plan(
+    schedule: RowMapping, calendars: Mapping[UUID, CalendarRow], look_ahead: timedelta
+) -> FiringPlan:
     return plan_firing(
-        _timetable(schedule),
+        _timetable(schedule, calendars),
         after=schedule["cursor_at"],
         as_of=schedule["as_of"],
         catch_up=CatchUp(
@@ -192,7 +206,22 @@ def _plan(schedule: RowMapping, look_ahead: timedelta) -> FiringPlan:
     )
 
 
-def _timetable(schedule: RowMapping) -> Timetable:
+async def _read_calendars(
+    transaction: Transaction, claimed: Sequence[RowMapping]
+) -> dict[UUID, CalendarRow]:
+    """Return the calendars that a batch follows; most batches follow none."""
+    wanted: set[UUID] = set()
+    for schedule in claimed:
+        wanted.update(schedule["calendar_ids"] or ())
+        if schedule["timing_before"] is not None:
+            wanted.update(_timing_before(schedule["timing_before"])["calendar_ids"])
+    return await read_calendars(transaction, wanted)
+
+
+def _timetable(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> Timetable:
+    followed = schedule["calendar_ids"] or ()
+    if schedule["timing_before"] is not None:
+        return _timetable_with_turn(schedule, calendars)
     return Timetable.of(
         _timings(schedule["timings"]),
         timezone=schedule["timezone"],
@@ -200,9 +229,26 @@ def _timetable(schedule: RowMapping) -> Timetable:
         dst_fold=DstFoldPolicy(schedule["dst_fold"]),
         start_at=schedule["start_at"],
         end_at=schedule["end_at"],
+        calendars=[calendar_of(calendars[id_]) for id_ in followed if id_ in calendars],
+        calendar_mode=CalendarMode(schedule["calendar_mode"]),
         hash_key=schedule["key"],
         jitter=timedelta(seconds=schedule["jitter_seconds"]),
     )
+
+
+def _timetable_with_turn(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> Timetable:
+    """Return the timetable of a schedule whose last edit holds from a later instant on."""
+    columns = {
+        **schedule,
+        "timings": orjson.loads(schedule["timings"]),
+        "calendar_ids": schedule["calendar_ids"] or (),
+        "timing_before": _timing_before(schedule["timing_before"]),
+    }
+    return timetable_of(columns, known_calendars(calendars.values()))
+
+
+def _timing_before(stored: str) -> dict[str, Any]:
+    return timing_from_stored(orjson.loads(stored))
 
 
 # Most schedules of a herd share a handful of timings.

@@ -31,6 +31,7 @@ class Subject(StrEnum):
     RUN = "RUN"
     SCHEDULE = "SCHEDULE"
     JOB = "JOB"
+    CALENDAR = "CALENDAR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,6 @@ def plain(value: Any) -> Any:
     """Return a column's value as JSON can hold it."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, list):
+        return [plain(each) for each in value]
     return str(value) if isinstance(value, (UUID, StrEnum)) else value

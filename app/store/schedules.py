@@ -142,6 +142,22 @@ async def find_same_definitions(
     return {row[0]: SameDefinition(*row) for row in found}
 
 
+async def find_schedules_with_definition(
+    connection: ReadConnection, project_id: UUID, definition_hash: str, *, limit: int
+) -> Sequence[UUID]:
+    """Return schedules that do the same at the same times."""
+    query = (
+        select(Schedule.id)
+        .where(
+            col(Schedule.project_id) == project_id,
+            col(Schedule.definition_hash) == definition_hash,
+            col(Schedule.archived_at).is_(None),
+        )
+        .limit(limit)
+    )
+    return (await connection.exec(query)).all()
+
+
 async def insert_schedules(transaction: Transaction, schedules: Sequence[Schedule]) -> None:
     """Write new schedules and their counters, in two statements whatever their number."""
     try:

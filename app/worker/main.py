@@ -31,6 +31,7 @@ from app.worker.heartbeat import Heartbeat
 from app.worker.runner import Runner
 from app.worker.sweeper import Sweeper
 from app.worker.ticker import Ticker
+from app.worker.zones import follow_zone_rules
 
 _DRAIN_SECONDS = 30.0
 _CANCEL_SECONDS = 1.0
@@ -88,6 +89,7 @@ async def _serve(
         bell = run_arq_worker(
             settings.redis_url, prefix=settings.redis_prefix, tick=ticker.tick, ring=runner.wake
         )
+        zones = asyncio.create_task(follow_zone_rules(runtime))
         finding = [
             asyncio.create_task(loop)
             for loop in (bell, ticker.run(), Sweeper(runtime, runner).run())
@@ -97,7 +99,7 @@ async def _serve(
         ticker.stop()
         await _say(runtime, worker, WorkerState.DRAINING)
         # Rings and ticks are for those who go on.
-        await _cancel(finding)
+        await _cancel([zones, *finding])
         await runner.drain(timeout_seconds=_DRAIN_SECONDS)
         await heartbeat.stop()
         await _cancel(running)

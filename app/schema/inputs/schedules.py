@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 
 from app.core.time import CalendarIntervalTiming, CronTiming
 from app.core.vocabulary import (
+    CalendarMode,
     CalendarUnit,
     CatchUpPolicy,
     DayMatch,
@@ -130,6 +131,10 @@ class ScheduleFieldsInput:
     timezone: TimeZone | None = optional("The zone its local times are in.")
     dst_gap: DstGapPolicy | None = optional("At local times that do not exist; RUN_AT_GAP_END.")
     dst_fold: DstFoldPolicy | None = optional("At local times that come twice; FIRST.")
+    calendar_ids: list[strawberry.ID] | None = optional(
+        "The calendars whose days it leaves out, or moves away from."
+    )
+    calendar_mode: CalendarMode | None = optional("What an excluded occurrence becomes; EXCLUDE.")
     start_at: datetime | None = optional("It fires from here on, inclusive.")
     end_at: datetime | None = optional("It fires up to here, inclusive.")
     max_runs: int | None = optional("How many scheduled runs it makes.")
@@ -152,6 +157,8 @@ class ScheduleFieldsInput:
             timezone=given(self.timezone),
             dst_gap=given(self.dst_gap),
             dst_fold=given(self.dst_fold),
+            calendar_ids=read(self.calendar_ids, _calendar_ids),
+            calendar_mode=given(self.calendar_mode),
             start_at=given(self.start_at),
             end_at=given(self.end_at),
             max_runs=given(self.max_runs),
@@ -201,6 +208,10 @@ class ScheduleUpdateInput:
     expected_version: int | None = strawberry.field(default=None, description=_EXPECTED)
     fields: ScheduleFieldsInput = strawberry.field(description="What it is to be.")
     comment: str | None = strawberry.field(default=None, description="Why; kept in the audit.")
+    effective_from: datetime | None = strawberry.field(
+        default=None,
+        description="It fires as before until then; for changes of when it fires only.",
+    )
 
 
 @strawberry.input(description="A pause.")
@@ -258,6 +269,13 @@ class ScheduleTriggerInput:
     def read_parameters(self) -> dict[str, Any] | None:
         """Return the parameters as they came; the service checks them."""
         return self.parameters  # type: ignore[return-value] # JSON may be anything
+
+
+def _calendar_ids(given_ids: list[strawberry.ID]) -> tuple[UUID, ...]:
+    return tuple(
+        from_id(Kind.CALENDAR, id_, "calendarIds", str(index))
+        for index, id_ in enumerate(given_ids)
+    )
 
 
 def schedule_id(given_id: str) -> UUID:

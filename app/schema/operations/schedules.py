@@ -183,6 +183,7 @@ class ScheduleMutations:
                 input.fields.read(),
                 expected_version=input.expected_version,
                 comment=input.comment,
+                effective_from=input.effective_from,
             )
             return _payload(info, accepted)
         return SchedulePayload(errors=errors)

@@ -21,6 +21,14 @@ class CronField:
     description: str = strawberry.field(description="In words.")
 
 
+@strawberry.type(description="A ready-made expression.")
+class CronPreset:
+    """A preset."""
+
+    name: str = strawberry.field(description="What it says, in words.")
+    expression: str = strawberry.field(description="The expression.")
+
+
 @strawberry.type(description="Legal, but it may surprise.")
 class LintWarning:
     """A warning."""

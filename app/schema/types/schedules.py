@@ -12,6 +12,7 @@ from app.core.clock import utc_now
 from app.core.errors import Invalid
 from app.core.time import timing_from_json
 from app.core.vocabulary import (
+    CalendarMode,
     CatchUpPolicy,
     DstFoldPolicy,
     DstGapPolicy,
@@ -19,18 +20,23 @@ from app.core.vocabulary import (
     Role,
     ScheduleState,
 )
+from app.models import Schedule as ScheduleRow
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
 from app.schema.ids import Kind, to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, schedule_order
 from app.schema.scalars import TimeZone
+from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
 from app.schema.types.runs import Run, RunConnection, RunError
 from app.schema.types.timings import Occurrence, Timing, timing_of
 from app.services.access import Principal
-from app.services.schedules.upcoming import upcoming_occurrences
+from app.services.conflicts import Stretch, find_conflicts_of
+from app.services.schedules.timetables import Calendars, calendar_ids_of, known_calendars
+from app.services.schedules.upcoming import next_run, upcoming_occurrences
 from app.store import filters as store
+from app.store.instants import read_now
 from app.store.pages import SortKey
 from app.store.schedules import (
     ScheduleRecord,
@@ -41,6 +47,7 @@ from app.store.schedules import (
 
 if TYPE_CHECKING:
     from app.schema.types.jobs import Job
+    from app.schema.types.previews import Conflict
 
 _MOST_UPCOMING = 500
 
@@ -97,6 +104,12 @@ class Schedule(Node):
     )
     start_at: datetime | None = strawberry.field(description="It fires from here on, inclusive.")
     end_at: datetime | None = strawberry.field(description="It fires up to here, inclusive.")
+    calendar_mode: CalendarMode = strawberry.field(
+        description="What becomes of occurrences that a calendar excludes."
+    )
+    effective_from: datetime | None = strawberry.field(
+        description="From when on its timings hold, where an edit has said so."
+    )
     max_runs: int | None = strawberry.field(description="How many scheduled runs it makes.")
     jitter: timedelta = strawberry.field(description="Its runs are delayed by up to this.")
     overlap: OverlapPolicy = strawberry.field(description="What happens while a run is busy.")
@@ -109,7 +122,6 @@ class Schedule(Node):
     parameters: JSON = strawberry.field(description="Put over those of the job.")
     priority: int | None = strawberry.field(description="Instead of the job's.")
     tags: list[Tag] = strawberry.field(description="Labels; runs carry them, too.")
-    next_run_at: datetime | None = strawberry.field(description="The next instant, before jitter.")
     last_run_at: datetime | None = strawberry.field(description="When a run last ended.")
     run_count: int = strawberry.field(description="How many runs have ended.")
     success_count: int = strawberry.field(description="How many succeeded.")
@@ -136,6 +148,22 @@ class Schedule(Node):
         schedule = self.record.schedule
         return [timing_of(timing_from_json(each), schedule.timezone) for each in schedule.timings]
 
+    @strawberry.field(description="The calendars whose days it leaves out, or moves away from.")
+    async def calendars(self, info: Info) -> list[Calendar]:
+        """Load the calendars."""
+        ids = self.record.schedule.calendar_ids
+        rows = await info.context.loaders.calendars.load_many(ids)
+        return [Calendar.of(row) for row in rows if row is not None]
+
+    @strawberry.field(description="The next instant at which it runs, before jitter.")
+    async def next_run_at(self, info: Info) -> datetime | None:
+        """Return the next instant that no calendar excludes."""
+        schedule = self.record.schedule
+        if schedule.next_run_at is None or not calendar_ids_of(schedule.model_dump()):
+            return schedule.next_run_at
+        calendars = await _calendars_of(info, schedule)
+        return next_run(schedule, calendars)
+
     @strawberry.field(description="Its last run that ended.")
     async def last_run(self, info: Info) -> Run | None:
         """Load the run."""
@@ -144,8 +172,9 @@ class Schedule(Node):
         return None if row is None else Run.of(row)
 
     @strawberry.field(description="Its next occurrences, as long as nobody changes it.")
-    def upcoming(
+    async def upcoming(
         self,
+        info: Info,
         first: Annotated[
             int | None, strawberry.argument(description="How many; at most 500.")
         ] = 10,
@@ -160,10 +189,33 @@ class Schedule(Node):
         first = 10 if first is None else first
         if not 0 <= first <= _MOST_UPCOMING:
             raise Invalid(f"first lies between 0 and {_MOST_UPCOMING}.", path=("first",))
+        schedule = self.record.schedule
         found = upcoming_occurrences(
-            self.record.schedule, after=from_ or utc_now(), until=until, limit=first
+            schedule,
+            await _calendars_of(info, schedule),
+            after=from_ or utc_now(),
+            until=until,
+            limit=first,
         )
-        return [Occurrence.of(occurrence) for occurrence in found]
+        return [Occurrence.of(occurrence, schedule=self) for occurrence in found]
+
+    @strawberry.field(description="Where it gets into its own way, or that of its job's others.")
+    async def conflicts(
+        self,
+        info: Info,
+        horizon: Annotated[
+            timedelta, strawberry.argument(description="How far to look; at most a year.")
+        ] = timedelta(days=7),
+    ) -> list[Annotated["Conflict", strawberry.lazy("app.schema.types.previews")]]:
+        """Look for conflicts."""
+        from app.schema.types.previews import Conflict
+
+        if self.record.schedule.next_run_at is None:
+            return []
+        async with info.context.reading() as connection:
+            stretch = Stretch.of(await read_now(connection), horizon)
+            found = await find_conflicts_of(connection, self.record.schedule, stretch)
+        return [Conflict.of(conflict) for conflict in found]
 
     @strawberry.field(description="Run, skip or miss of each occurrence: the decision ledger.")
     async def runs(
@@ -213,6 +265,8 @@ class Schedule(Node):
             dst_fold=row.dst_fold,
             start_at=row.start_at,
             end_at=row.end_at,
+            calendar_mode=row.calendar_mode,
+            effective_from=row.effective_from,
             max_runs=row.max_runs,
             jitter=timedelta(seconds=row.jitter_seconds),
             overlap=row.overlap,
@@ -223,7 +277,6 @@ class Schedule(Node):
             parameters=JSON(row.parameters),
             priority=row.priority,
             tags=Tag.list_of(row.tags),
-            next_run_at=row.next_run_at,
             last_run_at=counters.last_run_at,
             run_count=counters.run_count,
             success_count=counters.success_count,
@@ -235,6 +288,12 @@ class Schedule(Node):
             record=record,
             principal=principal,
         )
+
+
+async def _calendars_of(info: Info, schedule: ScheduleRow) -> Calendars:
+    ids = sorted(calendar_ids_of(schedule.model_dump()))
+    rows = await info.context.loaders.calendars.load_many(ids)
+    return known_calendars(row for row in rows if row is not None)
 
 
 def _rate(part: int, whole: int) -> float | None:

@@ -1,13 +1,16 @@
 """Timings, and the occurrences they have."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
 from app.core import time as core
 from app.core.vocabulary import Adjustment, CalendarUnit, DayMatch, Frequency, TimeMode
 from app.schema.scalars import LocalDateTime
+
+if TYPE_CHECKING:
+    from app.schema.types.schedules import Schedule
 
 _IN_WORDS = "The timing in words."
 
@@ -77,9 +80,13 @@ class Occurrence:
     adjustments: list[Adjustment] = strawberry.field(
         description="Why it is not simply at its nominal local time."
     )
+    note: str | None = strawberry.field(description="Which calendar excludes or moves it.")
+    schedule: Annotated["Schedule", strawberry.lazy("app.schema.types.schedules")] | None = (
+        strawberry.field(description="Whose it is, in lists over several schedules.")
+    )
 
     @classmethod
-    def of(cls, occurrence: core.Occurrence) -> "Occurrence":
+    def of(cls, occurrence: core.Occurrence, *, schedule: "Schedule | None" = None) -> "Occurrence":
         """Return the public form."""
         return cls(
             at=occurrence.at,
@@ -89,6 +96,8 @@ class Occurrence:
             nominal_locals=[LocalDateTime(local) for local in occurrence.nominal_locals],
             will_run=occurrence.will_run,
             adjustments=list(occurrence.adjustments),
+            note=occurrence.note,
+            schedule=schedule,
         )
 
 

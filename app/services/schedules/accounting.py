@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.core.firing import PlannedRecord, newest_occurrences, plan_stretch
-from app.core.time import Timetable, timing_from_json
 from app.core.vocabulary import ResumeChoice, RunCause, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.models.columns import new_id
 from app.services.access import Principal
+from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import Subject, Written, note_change
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
@@ -23,23 +23,11 @@ from app.store.pausing import withdraw_prepared_runs
 _TICK = timedelta(microseconds=1)
 
 
-def timetable_of(schedule: Mapping[str, Any]) -> Timetable:
-    """Return the timetable of a schedule's columns; equal definitions share what it computes."""
-    return Timetable.of(
-        [timing_from_json(timing) for timing in schedule["timings"]],
-        timezone=schedule["timezone"],
-        dst_gap=schedule["dst_gap"],
-        dst_fold=schedule["dst_fold"],
-        start_at=schedule["start_at"],
-        end_at=schedule["end_at"],
-        hash_key=schedule["key"],
-        jitter=timedelta(seconds=schedule["jitter_seconds"]),
-    )
-
-
-def next_columns(schedule: Mapping[str, Any], cursor_at: datetime) -> dict[str, Any]:
+def next_columns(
+    schedule: Mapping[str, Any], cursor_at: datetime, calendars: Calendars
+) -> dict[str, Any]:
     """Return cursor, next instant and state of a schedule that is not paused."""
-    following = timetable_of(schedule).next_after(cursor_at, include_excluded=True)
+    following = timetable_of(schedule, calendars).next_after(cursor_at, include_excluded=True)
     runs_left = schedule["max_runs"] is None or schedule["runs_made"] < schedule["max_runs"]
     columns: dict[str, Any] = {"cursor_at": cursor_at, "next_run_at": None, "last_error": None}
     if following is not None and runs_left:
@@ -74,13 +62,15 @@ async def withdraw(
     )
 
 
-def unfired_stretch(schedule: Schedule, as_of: datetime, reason: RunReason) -> list[PlannedRecord]:
+def unfired_stretch(
+    schedule: Schedule, as_of: datetime, reason: RunReason, calendars: Calendars
+) -> list[PlannedRecord]:
     """Record what should have fired and has not, because no tick came before a change did.
 
     A quarantined schedule may not even be readable: then there is nothing to record.
     """
     try:
-        timetable = timetable_of(schedule.model_dump())
+        timetable = timetable_of(schedule.model_dump(), calendars)
         stretch = plan_stretch(timetable, schedule.cursor_at, as_of, reason)
     except Exception:
         if schedule.state is not ScheduleState.QUARANTINED:
@@ -90,10 +80,14 @@ def unfired_stretch(schedule: Schedule, as_of: datetime, reason: RunReason) -> l
 
 
 def plan_resumption(
-    schedule: Schedule, as_of: datetime, choice: ResumeChoice, reason: RunReason
+    schedule: Schedule,
+    as_of: datetime,
+    choice: ResumeChoice,
+    reason: RunReason,
+    calendars: Calendars,
 ) -> list[PlannedRecord]:
     """Choose which occurrences of a pause run; the others are one range."""
-    timetable = timetable_of(schedule.model_dump())
+    timetable = timetable_of(schedule.model_dump(), calendars)
     limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
     running = newest_occurrences(timetable, schedule.cursor_at, as_of, limit)
     others_until = running[0].nominal - _TICK if running else as_of

@@ -27,6 +27,7 @@ from app.services.schedules.accounting import (
     write_runs,
 )
 from app.services.schedules.editing import hold, refuse_archived, tell
+from app.services.schedules.timetables import Calendars, load_calendars
 from app.services.writing import Accepted, Subject, Written, note_audit, note_change
 from app.store.database import Transaction
 from app.store.firing import RunRow
@@ -126,11 +127,12 @@ async def resume_schedule(
         as_of = await read_now(transaction)
         if at_end_of_pause:
             _check_pause_is_over(schedule, as_of)
-        rows = await _caught_up(transaction, schedule, as_of, request)
+        calendars = await load_calendars(transaction, schedule.model_dump())
+        rows = await _caught_up(transaction, schedule, as_of, request, calendars)
         await write_runs(transaction, written, principal, rows)
         await forget_failures(transaction, schedule_id)
         changes = {
-            **next_columns(schedule.model_dump(), as_of),
+            **next_columns(schedule.model_dump(), as_of, calendars),
             "paused_at": None,
             "paused_by": None,
             "paused_until": None,
@@ -233,15 +235,20 @@ def _check_drip(request: ResumeRequest) -> None:
 
 
 async def _caught_up(
-    transaction: Transaction, schedule: Schedule, as_of: datetime, request: ResumeRequest
+    transaction: Transaction,
+    schedule: Schedule,
+    as_of: datetime,
+    request: ResumeRequest,
+    calendars: Calendars,
 ) -> list[RunRow]:
     """Return the rows for the occurrences of the pause; those that run are due now, or in turn."""
     job = await read_job(transaction, schedule.project_id, schedule.job_id)
     assert job is not None, "a job outlives its schedules"
     if schedule.state is ScheduleState.QUARANTINED and request.missed is ResumeChoice.SKIP:
-        records: list[PlannedRecord] = unfired_stretch(schedule, as_of, RunReason.QUARANTINED)
+        reason = RunReason.QUARANTINED
+        records: list[PlannedRecord] = unfired_stretch(schedule, as_of, reason, calendars)
     else:
-        records = plan_resumption(schedule, as_of, request.missed, _reason(schedule))
+        records = plan_resumption(schedule, as_of, request.missed, _reason(schedule), calendars)
     apart = timedelta(0)
     if request.missed is ResumeChoice.DRIP:
         apart = timedelta(minutes=1) / (request.drip_per_minute or DRIP_PER_MINUTE)
@@ -269,7 +276,8 @@ async def _record_unfired(
         return
     job = await read_job(transaction, schedule.project_id, schedule.job_id)
     assert job is not None, "a job outlives its schedules"
-    records = unfired_stretch(schedule, as_of, RunReason.ARCHIVED)
+    calendars = await load_calendars(transaction, schedule.model_dump())
+    records = unfired_stretch(schedule, as_of, RunReason.ARCHIVED, calendars)
     rows = [run_row(schedule, job, record) for record in records]
     await write_runs(transaction, written, principal, rows)
 

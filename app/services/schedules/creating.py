@@ -20,14 +20,22 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
 from app.services.rules import check_key
-from app.services.schedules.accounting import next_columns, run_row, timetable_of, write_runs
+from app.services.schedules.accounting import next_columns, run_row, write_runs
 from app.services.schedules.definition import (
     ScheduleFields,
+    check_calendars,
     check_for_job,
     default_columns,
     definition_hash,
+    given_calendar_ids,
     past_instants,
     read_fields,
+)
+from app.services.schedules.timetables import (
+    NO_CALENDARS,
+    Calendars,
+    known_calendars,
+    timetable_of,
 )
 from app.services.writing import (
     Accepted,
@@ -37,6 +45,7 @@ from app.services.writing import (
     note_audit,
     note_change,
 )
+from app.store.calendars import share_calendars
 from app.store.database import Transaction
 from app.store.instants import read_now
 from app.store.jobs import read_jobs
@@ -130,6 +139,7 @@ class _Creation:
         self._as_of = as_of
         self._schedules: list[Schedule] = []
         self._jobs: dict[UUID, Job] = {}
+        self._calendars: Calendars = NO_CALENDARS
         # Occurrences in the past that are to run all the same, by schedule.
         self._past: list[tuple[Schedule, datetime]] = []
 
@@ -141,6 +151,10 @@ class _Creation:
         self._jobs = await read_jobs(
             transaction, project_id, {request.job_id for request in requests}
         )
+        shared = await share_calendars(
+            transaction, project_id, given_calendar_ids(*(request.fields for request in requests))
+        )
+        self._calendars = known_calendars(shared.values())
         found: dict[int, list[TickwheelError]] = {}
         for index, (request, schedule_id) in enumerate(zip(requests, ids, strict=True)):
             findings = Findings()
@@ -168,6 +182,7 @@ class _Creation:
         columns = read_fields(
             request.fields, below, base=defaults, defaults=defaults, as_of=self._as_of
         )
+        check_calendars(columns, self._calendars, below)
         if job is not None:
             check_for_job(columns, job, below)
         for error in below.errors:
@@ -201,7 +216,7 @@ class _Creation:
 
     def _standing(self, request: ScheduleRequest, whole: dict[str, Any]) -> dict[str, Any]:
         if not request.paused:
-            return next_columns(whole, self._as_of)
+            return next_columns(whole, self._as_of, self._calendars)
         return {
             "state": ScheduleState.PAUSED,
             "state_reason": "It was created paused.",
@@ -212,7 +227,7 @@ class _Creation:
 
     def _note_past(self, schedule: Schedule, index: int) -> None:
         alone = schedule.model_dump() | {"timings": [schedule.timings[index]]}
-        instant = only_instant(timetable_of(alone), self._as_of)
+        instant = only_instant(timetable_of(alone, self._calendars), self._as_of)
         if instant is not None and schedule.state is not ScheduleState.PAUSED:
             self._past.append((schedule, instant))
 
@@ -259,7 +274,13 @@ class _Creation:
             {row.id: row.revision for row in self._schedules},
         )
         await write_past_runs(
-            transaction, written, self._principal, self._past, self._jobs, self._as_of
+            transaction,
+            written,
+            self._principal,
+            self._past,
+            self._jobs,
+            calendars=self._calendars,
+            as_of=self._as_of,
         )
         return self._schedules
 
@@ -276,12 +297,14 @@ async def write_past_runs(
     principal: Principal,
     past: Sequence[tuple[Schedule, datetime]],
     jobs: Mapping[UUID, Job],
+    *,
+    calendars: Calendars,
     as_of: datetime,
 ) -> None:
     """Queue a run, due now, for each instant that has passed and is to run all the same."""
     rows = []
     for schedule, instant in past:
-        timetable = timetable_of(schedule.model_dump())
+        timetable = timetable_of(schedule.model_dump(), calendars)
         occurrence = timetable.previous_before(as_of)
         if occurrence is not None and occurrence.nominal == instant:
             record = PlannedRecord(occurrence, RunState.QUEUED, RunCause.SCHEDULE)

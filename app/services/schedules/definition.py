@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from app.core.errors import Invalid
+from app.core.errors import Invalid, NotFound
 from app.core.time import (
     CalendarIntervalTiming,
     CronTiming,
@@ -24,6 +24,7 @@ from app.core.time import (
     validate_timings,
 )
 from app.core.vocabulary import (
+    CalendarMode,
     CatchUpPolicy,
     DstFoldPolicy,
     DstGapPolicy,
@@ -42,8 +43,10 @@ from app.services.rules import (
     check_priority,
     check_tags,
 )
+from app.services.schedules.timetables import Calendars
 from app.services.writing import content_hash
 
+MOST_CALENDARS = 20
 _LONGEST_JITTER = timedelta(days=1)
 _LONGEST_WINDOW = timedelta(days=366)
 
@@ -80,6 +83,8 @@ class ScheduleFields:
     timezone: Given[str] = ABSENT
     dst_gap: Given[DstGapPolicy] = ABSENT
     dst_fold: Given[DstFoldPolicy] = ABSENT
+    calendar_ids: Given[tuple[UUID, ...]] = ABSENT
+    calendar_mode: Given[CalendarMode] = ABSENT
     start_at: Given[datetime] = ABSENT
     end_at: Given[datetime] = ABSENT
     max_runs: Given[int] = ABSENT
@@ -102,6 +107,8 @@ def default_columns(runtime: Runtime, key: str) -> dict[str, Any]:
         "timezone": runtime.defaults.timezone,
         "dst_gap": DstGapPolicy.RUN_AT_GAP_END,
         "dst_fold": DstFoldPolicy.FIRST,
+        "calendar_ids": [],
+        "calendar_mode": CalendarMode.EXCLUDE,
         "start_at": None,
         "end_at": None,
         "max_runs": None,
@@ -143,6 +150,29 @@ def read_fields(
     _check_timings(fields, columns, findings, as_of)
     _check_together(columns, findings)
     return columns
+
+
+def check_calendars(columns: Mapping[str, Any], calendars: Calendars, findings: Findings) -> None:
+    """Note the calendars that the project does not have."""
+    for index, calendar_id in enumerate(columns["calendar_ids"]):
+        if calendar_id not in calendars:
+            findings.add(
+                NotFound(
+                    "There is no such calendar in this project.",
+                    id=str(calendar_id),
+                    path=("calendarIds", str(index)),
+                )
+            )
+
+
+def given_calendar_ids(*requests: ScheduleFields) -> set[UUID]:
+    """Return every calendar that requests name."""
+    return {
+        calendar_id
+        for fields in requests
+        if is_given(fields.calendar_ids)
+        for calendar_id in fields.calendar_ids or ()
+    }
 
 
 def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> None:
@@ -224,6 +254,15 @@ def _check_together(columns: Mapping[str, Any], findings: Findings) -> None:
         )
 
 
+def _read_calendar_ids(calendar_ids: tuple[UUID, ...]) -> list[UUID]:
+    if len(calendar_ids) > MOST_CALENDARS:
+        raise Invalid(
+            f"A schedule follows at most {MOST_CALENDARS} calendars; got {len(calendar_ids)}.",
+            path=("calendarIds",),
+        )
+    return list(dict.fromkeys(calendar_ids))
+
+
 def _within(low: int, high: int, name: str) -> Callable[[int], int]:
     def read(value: int) -> int:
         if not low <= value <= high:
@@ -252,6 +291,8 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "timezone": ("timezone", _same),
     "dst_gap": ("dst_gap", DstGapPolicy),
     "dst_fold": ("dst_fold", DstFoldPolicy),
+    "calendar_ids": ("calendar_ids", _read_calendar_ids),
+    "calendar_mode": ("calendar_mode", CalendarMode),
     "start_at": ("start_at", _same),
     "end_at": ("end_at", _same),
     "max_runs": ("max_runs", _within(1, 1_000_000_000, "maxRuns")),

@@ -1,10 +1,14 @@
-"""Change a schedule's definition. An edit takes effect from now on, never retroactively."""
+"""Change a schedule's definition. An edit takes effect from now on, never retroactively.
+
+It may say from when it holds: until then the schedule fires as before, and what it was is kept in
+`timing_before`. Another edit of when it fires replaces one that has not taken effect.
+"""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.core.errors import NotFound, StateConflict
+from app.core.errors import Invalid, NotFound, StateConflict
 from app.core.vocabulary import ChangeKind, Role, RunReason, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
@@ -13,7 +17,6 @@ from app.services.findings import Findings
 from app.services.schedules.accounting import (
     next_columns,
     run_row,
-    timetable_of,
     unfired_stretch,
     withdraw,
     write_runs,
@@ -21,11 +24,21 @@ from app.services.schedules.accounting import (
 from app.services.schedules.creating import duplicate_of, only_instant, write_past_runs
 from app.services.schedules.definition import (
     ScheduleFields,
+    check_calendars,
     check_for_job,
     default_columns,
     definition_hash,
+    given_calendar_ids,
     past_instants,
     read_fields,
+)
+from app.services.schedules.timetables import (
+    TIMING_COLUMNS,
+    Calendars,
+    known_calendars,
+    load_calendars,
+    stored_timing,
+    timetable_of,
 )
 from app.services.writing import (
     Accepted,
@@ -36,6 +49,7 @@ from app.services.writing import (
     note_audit,
     note_change,
 )
+from app.store.calendars import share_calendars
 from app.store.database import Transaction
 from app.store.instants import read_now
 from app.store.jobs import read_job
@@ -47,10 +61,6 @@ from app.store.schedules import (
     update_schedule,
 )
 
-_DECIDES_WHEN = frozenset(
-    {"timings", "timezone", "dst_gap", "dst_fold", "start_at", "end_at", "jitter_seconds"}
-)
-
 
 async def update_schedule_definition(
     runtime: Runtime,
@@ -60,20 +70,32 @@ async def update_schedule_definition(
     *,
     expected_version: int | None,
     comment: str | None = None,
+    effective_from: datetime | None = None,
 ) -> Accepted[ScheduleRecord]:
-    """Change a schedule; the next instant is recomputed in the same transaction."""
+    """Change a schedule; the next instant is recomputed in the same transaction.
+
+    With `effective_from` it fires as before until then.
+    """
     principal.require(Role.EDITOR)
     written = Written()
     async with runtime.database.transaction(principal.project_id) as transaction:
+        given = await share_calendars(transaction, principal.project_id, given_calendar_ids(fields))
         schedule = await hold(transaction, principal, schedule_id, expected_version)
         refuse_archived(schedule)
         as_of = await read_now(transaction)
+        calendars = {
+            **await load_calendars(transaction, schedule.model_dump()),
+            **known_calendars(given.values()),
+        }
         job = await read_job(transaction, schedule.project_id, schedule.job_id)
         assert job is not None, "a job outlives its schedules"
-        columns = await _check(runtime, transaction, schedule, job, fields, as_of)
+        columns = await _check(
+            runtime, transaction, schedule, job, fields, calendars=calendars, as_of=as_of
+        )
+        columns |= _turn(schedule, columns, effective_from, as_of)
         changes = field_changes(schedule.model_dump(), columns)
         if changes:
-            edit = _Edit(principal, schedule, job, as_of, written)
+            edit = _Edit(principal, schedule, job, calendars, as_of, written)
             schedule = await edit.apply(transaction, columns, fields)
             summary = f"Changed schedule {schedule.key}." + (f" {comment}" if comment else "")
             await note_audit(
@@ -142,6 +164,8 @@ async def _check(
     schedule: Schedule,
     job: Job,
     fields: ScheduleFields,
+    *,
+    calendars: Calendars,
     as_of: datetime,
 ) -> dict[str, Any]:
     """Return the definition as it will be, or raise what is wrong with it."""
@@ -153,6 +177,7 @@ async def _check(
         defaults=default_columns(runtime, schedule.key),
         as_of=as_of,
     )
+    check_calendars(columns, calendars, findings)
     check_for_job(columns, job, findings)
     if not findings.errors:
         same = definition_hash(job.id, columns)
@@ -169,6 +194,48 @@ async def _check(
     return columns
 
 
+def is_retimed(before: Schedule, columns: dict[str, Any]) -> bool:
+    """Return whether a definition fires at other instants, or may."""
+    return any(getattr(before, name) != columns[name] for name in TIMING_COLUMNS)
+
+
+def _turn(
+    before: Schedule, columns: dict[str, Any], effective_from: datetime | None, as_of: datetime
+) -> dict[str, Any]:
+    """Return the columns that say from when the definition holds, and what holds until then."""
+    is_pending = before.effective_from is not None and before.effective_from > as_of
+    if effective_from is None:
+        is_stale = is_retimed(before, columns)
+        return {"effective_from": None, "timing_before": None} if is_stale else {}
+    check_effective_from(before, columns, effective_from, as_of)
+    if is_pending:
+        return {"effective_from": effective_from}
+    if not is_retimed(before, columns):
+        return {}
+    in_force = stored_timing(before.model_dump())
+    return {"effective_from": effective_from, "timing_before": in_force}
+
+
+def check_effective_from(
+    before: Schedule, columns: dict[str, Any], effective_from: datetime, as_of: datetime
+) -> None:
+    """Refuse an edit that would reach back, or that would take effect in parts."""
+    path = ("effectiveFrom",)
+    if effective_from <= as_of:
+        raise Invalid("An edit takes effect now or later, never in the past.", path=path)
+    others = [
+        name
+        for name, value in columns.items()
+        if name not in (*TIMING_COLUMNS, "definition_hash") and getattr(before, name) != value
+    ]
+    if others:
+        raise Invalid(
+            "effectiveFrom goes with changes of when it fires; everything else holds at once: "
+            f"change {', '.join(others)} by itself.",
+            path=path,
+        )
+
+
 class _Edit:
     """The edit of one schedule, which the caller holds."""
 
@@ -177,12 +244,14 @@ class _Edit:
         principal: Principal,
         schedule: Schedule,
         job: Job,
+        calendars: Calendars,
         as_of: datetime,
         written: Written,
     ) -> None:
         self._principal = principal
         self._before = schedule
         self._job = job
+        self._calendars = calendars
         self._as_of = as_of
         self._written = written
 
@@ -200,7 +269,7 @@ class _Edit:
             return await update_schedule(transaction, before.id, new)
         await withdraw(transaction, self._written, self._principal, before, self._as_of)
         cursor_at = await self._settle(transaction, columns)
-        new |= next_columns({**before.model_dump(), **columns}, cursor_at)
+        new |= next_columns({**before.model_dump(), **columns}, cursor_at, self._calendars)
         after = await update_schedule(transaction, before.id, new)
         await self._run_past(transaction, after, fields)
         return after
@@ -212,8 +281,7 @@ class _Edit:
         recorded. Where the instants stay, the tick will fire it.
         """
         before = self._before
-        is_retimed = any(getattr(before, name) != columns[name] for name in _DECIDES_WHEN)
-        if before.state is ScheduleState.ACTIVE and not is_retimed:
+        if before.state is ScheduleState.ACTIVE and not is_retimed(before, columns):
             return min(before.cursor_at, self._as_of)
         if before.state in (ScheduleState.ACTIVE, ScheduleState.QUARANTINED):
             reason = (
@@ -221,7 +289,7 @@ class _Edit:
                 if before.state is ScheduleState.ACTIVE
                 else RunReason.QUARANTINED
             )
-            missed = unfired_stretch(before, self._as_of, reason)
+            missed = unfired_stretch(before, self._as_of, reason, self._calendars)
             rows = [run_row(before, self._job, record) for record in missed]
             await write_runs(transaction, self._written, self._principal, rows)
         return self._as_of
@@ -231,7 +299,8 @@ class _Edit:
     ) -> None:
         past = []
         for index in past_instants(fields):
-            alone = timetable_of(after.model_dump() | {"timings": [after.timings[index]]})
+            one = after.model_dump() | {"timings": [after.timings[index]]}
+            alone = timetable_of(one, self._calendars)
             instant = only_instant(alone, self._as_of)
             if instant is not None:
                 past.append((after, instant))
@@ -241,5 +310,6 @@ class _Edit:
             self._principal,
             past,
             {self._job.id: self._job},
-            self._as_of,
+            calendars=self._calendars,
+            as_of=self._as_of,
         )

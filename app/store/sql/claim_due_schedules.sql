@@ -5,7 +5,9 @@
 -- Values that a herd shares come as text, to be read once.
 SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule.version,
        schedule.timings::text AS timings, schedule.timezone, schedule.dst_gap, schedule.dst_fold,
-       schedule.start_at, schedule.end_at, schedule.jitter_seconds, schedule.overlap,
+       schedule.start_at, schedule.end_at, schedule.jitter_seconds, schedule.calendar_mode,
+       nullif(schedule.calendar_ids, '{}') AS calendar_ids, schedule.effective_from,
+       schedule.timing_before::text AS timing_before, schedule.overlap,
        schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
        schedule.parameters::text AS parameters, schedule.tags::text AS tags, schedule.priority,
        schedule.cursor_at,

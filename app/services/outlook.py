@@ -1,0 +1,390 @@
+"""What lies ahead of all schedules: the occurrences to come, and how much work they bring.
+
+Reads over all schedules are bounded in every direction: how many definitions are looked at, how
+far, how many answers, and how long it may take. What comes back is right up to where it ends, in
+the order of time; `truncated` says that there is more behind it. The computing happens on a thread
+of its own, so that the other callers of the process are not kept waiting.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from app.core.clock import elapsed_seconds
+from app.core.errors import Invalid, LimitExceeded
+from app.core.time import Occurrence, Timetable
+from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
+from app.store.database import ReadConnection
+from app.store.filters import ScheduleFilter
+from app.store.outlook import (
+    Definition,
+    Durations,
+    read_definitions,
+    read_durations,
+    read_next_schedules,
+)
+from app.store.schedules import ScheduleRecord, read_schedules
+
+MOST_DEFINITIONS = 20_000
+MOST_OCCURRENCES = 1_000
+MOST_BUCKETS = 2_000
+MOST_RUNS_READ = 20_000
+LONGEST_LOOK = timedelta(days=366)
+TICK = timedelta(microseconds=1)
+Answer = TypeVar("Answer")
+_log = structlog.get_logger(__name__)
+
+
+class Budget:
+    """The time a read may take, counted from its beginning."""
+
+    def __init__(self, seconds: float = 3.0) -> None:
+        self._started = elapsed_seconds()
+        self._seconds = seconds
+
+    @property
+    def spent_seconds(self) -> float:
+        """Return how long it has taken so far."""
+        return elapsed_seconds() - self._started
+
+    @property
+    def is_spent(self) -> bool:
+        """Return whether it is time to answer."""
+        return self.spent_seconds >= self._seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The occurrences of one definition, and how many schedules have it."""
+
+    timetable: Timetable
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An occurrence of one schedule."""
+
+    occurrence: Occurrence
+    record: ScheduleRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """Occurrences over all schedules, the earliest first."""
+
+    planned: Sequence[Planned]
+    truncated: bool
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A stretch of time: how many occurrences it holds, and how much work they bring."""
+
+    at: datetime
+    occurrences: int
+    expected_busy_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How busy it is going to be, bucket by bucket."""
+
+    buckets: Sequence[Bucket]
+    truncated: bool
+    elapsed_seconds: float
+
+
+def courses_of(definitions: Sequence[Definition], calendars: Calendars) -> list[Course]:
+    """Return the timetables of definitions; one that cannot be read is left out."""
+    courses = []
+    for definition in definitions:
+        try:
+            courses.append(Course(timetable_of(definition.columns, calendars), definition))
+        except Exception:
+            _log.exception("outlook.unreadable_definition")
+    return courses
+
+
+async def read_courses(
+    connection: ReadConnection,
+    project_id: UUID,
+    *,
+    most_members: int,
+    narrowed: ScheduleFilter | None = None,
+) -> tuple[list[Course], bool]:
+    """Return every definition in use with its timetable; False: there are more."""
+    definitions = await read_definitions(
+        connection,
+        project_id,
+        limit=MOST_DEFINITIONS + 1,
+        most_members=most_members,
+        narrowed=narrowed,
+    )
+    is_whole = len(definitions) <= MOST_DEFINITIONS
+    definitions = definitions[:MOST_DEFINITIONS]
+    calendars = await load_calendars(connection, *(each.columns for each in definitions))
+    return courses_of(definitions, calendars), is_whole
+
+
+def walk(
+    courses: Sequence[Course],
+    after: datetime,
+    until: datetime,
+    budget: Budget,
+    *,
+    include_excluded: bool = False,
+) -> Iterator[tuple[Occurrence, Course]]:
+    """Yield the occurrences in (after, until] in order; raise `BudgetSpent` when time is up."""
+    waiting: list[tuple[datetime, int, Occurrence, int | None]] = []
+    for index, course in enumerate(courses):
+        occurrence = course.timetable.next_after(after, include_excluded=include_excluded)
+        left = course.definition.runs_left
+        if occurrence is not None and occurrence.nominal <= until and left != 0:
+            waiting.append((occurrence.nominal, index, occurrence, left))
+        if index % 256 == 0 and budget.is_spent:
+            raise BudgetSpent
+    heapq.heapify(waiting)
+    steps = 0
+    while waiting:
+        nominal, index, occurrence, left = waiting[0]
+        yield occurrence, courses[index]
+        following = courses[index].timetable.next_after(nominal, include_excluded=include_excluded)
+        left = None if left is None else left - occurrence.will_run
+        if following is None or following.nominal > until or left == 0:
+            heapq.heappop(waiting)
+        else:
+            heapq.heapreplace(waiting, (following.nominal, index, following, left))
+        steps += 1
+        if steps % 256 == 0 and budget.is_spent:
+            raise BudgetSpent
+
+
+class BudgetSpent(Exception):
+    """A walk has taken as long as it may."""
+
+
+async def computed(compute: Callable[[], Answer]) -> Answer:
+    """Compute on a thread: the event loop has others to serve."""
+    return await asyncio.to_thread(compute)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which occurrences: in (after, until], at most so many, of the schedules that pass."""
+
+    after: datetime
+    until: datetime
+    limit: int
+    narrowed: ScheduleFilter | None = None
+
+
+async def read_upcoming(
+    connection: ReadConnection,
+    project_id: UUID,
+    question: Question,
+    *,
+    as_of: datetime,
+    budget: Budget | None = None,
+) -> Upcoming:
+    """Return the earliest occurrences over all schedules.
+
+    What a calendar excludes is among them, as what will not run.
+    """
+    budget = budget or Budget()
+    check_span(question.after, question.until)
+    if not 0 <= question.limit <= MOST_OCCURRENCES:
+        raise Invalid(f"limit lies between 0 and {MOST_OCCURRENCES:,}.", path=("limit",))
+    if question.after <= as_of:
+        return await _read_next(connection, project_id, question, budget)
+    return await _read_later(connection, project_id, question, budget)
+
+
+async def _read_next(
+    connection: ReadConnection, project_id: UUID, question: Question, budget: Budget
+) -> Upcoming:
+    """Answer from the index on next instants.
+
+    The earliest N occurrences belong to the N schedules that are due next, however many there are;
+    what is due already and has not fired yet comes on top.
+    """
+    after, most = question.after, question.limit + 1
+    records = await read_next_schedules(
+        connection,
+        project_id,
+        after=after,
+        until=question.until,
+        limit=most,
+        narrowed=question.narrowed,
+    )
+    due = await read_next_schedules(
+        connection, project_id, after=None, until=after, limit=most, narrowed=question.narrowed
+    )
+    records += due
+    calendars = await load_calendars(connection, *(each.schedule.model_dump() for each in records))
+    by_id = {record.schedule.id: record for record in records}
+    planned, truncated = await computed(
+        lambda: _collect(_single(by_id, calendars), by_id, question, budget)
+    )
+    return Upcoming(planned, truncated or len(due) == most, budget.spent_seconds)
+
+
+async def _read_later(
+    connection: ReadConnection, project_id: UUID, question: Question, budget: Budget
+) -> Upcoming:
+    """Answer from the definitions, since next instants say nothing of a later stretch."""
+    courses, is_whole = await read_courses(
+        connection, project_id, most_members=question.limit + 1, narrowed=question.narrowed
+    )
+    wanted, reached = await computed(lambda: _members(courses, question, budget))
+    records = await read_schedules(connection, project_id, wanted)
+    calendars = await load_calendars(
+        connection, *(each.schedule.model_dump() for each in records.values())
+    )
+    planned, truncated = await computed(
+        lambda: _collect(_single(records, calendars), records, question, budget)
+    )
+    return Upcoming(planned, truncated or not is_whole or not reached, budget.spent_seconds)
+
+
+def _members(
+    courses: Sequence[Course], question: Question, budget: Budget
+) -> tuple[set[UUID], bool]:
+    """Return the schedules whose occurrences come first; False: the time was up."""
+    wanted: set[UUID] = set()
+    count = 0
+    try:
+        for _, course in _walk_all(courses, question, budget):
+            wanted.update(course.definition.member_ids[: question.limit + 1 - count])
+            count += course.definition.schedules
+            if count > question.limit:
+                break
+    except BudgetSpent:
+        return wanted, False
+    return wanted, True
+
+
+def _walk_all(
+    courses: Sequence[Course], question: Question, budget: Budget
+) -> Iterator[tuple[Occurrence, Course]]:
+    return walk(courses, question.after, question.until, budget, include_excluded=True)
+
+
+def _single(records: Mapping[UUID, ScheduleRecord], calendars: Calendars) -> list[Course]:
+    """Return schedules as definitions of their own."""
+    return courses_of(
+        [
+            Definition(record.schedule.model_dump(), 1, _runs_left(record), [id_])
+            for id_, record in records.items()
+        ],
+        calendars,
+    )
+
+
+def _collect(
+    courses: Sequence[Course],
+    records: Mapping[UUID, ScheduleRecord],
+    question: Question,
+    budget: Budget,
+) -> tuple[list[Planned], bool]:
+    planned: list[Planned] = []
+    try:
+        for occurrence, course in _walk_all(courses, question, budget):
+            if len(planned) >= question.limit:
+                return planned, True
+            planned.append(Planned(occurrence, records[course.definition.member_ids[0]]))
+    except BudgetSpent:
+        return planned, True
+    return planned, False
+
+
+def _runs_left(record: ScheduleRecord) -> int | None:
+    schedule = record.schedule
+    if schedule.max_runs is None:
+        return None
+    return max(0, schedule.max_runs - schedule.runs_made)
+
+
+async def read_forecast(
+    connection: ReadConnection,
+    project_id: UUID,
+    *,
+    start: datetime,
+    until: datetime,
+    bucket: timedelta,
+    counted_from: datetime,
+    budget: Budget | None = None,
+) -> Forecast:
+    """Return how many occurrences and how much work each bucket holds, from `start` to `until`.
+
+    A bucket includes its beginning and not its end. What lies before `counted_from` is not counted.
+    """
+    budget = budget or Budget()
+    check_span(start, until)
+    if bucket < timedelta(minutes=1):
+        raise Invalid("A bucket lasts at least a minute.", path=("bucket",))
+    if (until - start) / bucket > MOST_BUCKETS:
+        raise LimitExceeded(
+            f"A forecast has at most {MOST_BUCKETS:,} buckets: take longer ones.", path=("bucket",)
+        )
+    courses, is_whole = await read_courses(connection, project_id, most_members=0)
+    by_job, _ = await read_durations(connection, project_id, limit=MOST_RUNS_READ)
+    buckets, reached = await computed(
+        lambda: _fill(
+            courses, by_job, _Span(start, until, bucket, max(start, counted_from)), budget
+        )
+    )
+    return Forecast(buckets, not (is_whole and reached), budget.spent_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A stretch in buckets; `counted_from` is where counting begins, inclusive."""
+
+    start: datetime
+    until: datetime
+    bucket: timedelta
+    counted_from: datetime
+
+
+def _fill(
+    courses: Sequence[Course],
+    durations: Mapping[UUID, Durations],
+    span: _Span,
+    budget: Budget,
+) -> tuple[list[Bucket], bool]:
+    """Return the buckets that are complete; False: the time was up before the last one."""
+    buckets: list[Bucket] = []
+    start, count, busy = span.start, 0, 0.0
+    try:
+        for occurrence, course in walk(
+            courses, span.counted_from - TICK, span.until - TICK, budget
+        ):
+            while occurrence.nominal >= start + span.bucket:
+                buckets.append(Bucket(start, count, busy))
+                start, count, busy = start + span.bucket, 0, 0.0
+            weight = course.definition.schedules
+            took = durations.get(course.definition.columns["job_id"])
+            count += weight
+            busy += weight * (0.0 if took is None else took.p50)
+    except BudgetSpent:
+        return buckets, False
+    while start < span.until:
+        buckets.append(Bucket(start, count, busy))
+        start, count, busy = start + span.bucket, 0, 0.0
+    return buckets, True
+
+
+def check_span(after: datetime, until: datetime) -> None:
+    """Refuse a stretch that is empty or endless."""
+    if until <= after:
+        raise Invalid("until must be later than from.", path=("until",))
+    if until - after > LONGEST_LOOK:
+        raise Invalid("from and until lie at most 366 days apart.", path=("until",))

@@ -1,0 +1,362 @@
+"""Show what saving would do, before it is saved. Nothing is written here.
+
+The fields are read, checked and turned into a timetable by the very functions that create and
+change schedules, so that what is previewed is what is saved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.core.errors import Invalid, NotFound, TickwheelError
+from app.core.time import (
+    Lint,
+    LintContext,
+    Occurrence,
+    Timetable,
+    lint_timing,
+    timing_from_json,
+)
+from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
+from app.models import Job, Schedule
+from app.runtime import Runtime
+from app.services.conflicts import Conflict, Stretch, conflicts_of_timetable
+from app.services.findings import Findings
+from app.services.outlook import LONGEST_LOOK, Budget, computed
+from app.services.rules import check_key
+from app.services.schedules.accounting import plan_resumption
+from app.services.schedules.definition import (
+    ScheduleFields,
+    check_calendars,
+    check_for_job,
+    default_columns,
+    definition_hash,
+    given_calendar_ids,
+    read_fields,
+)
+from app.services.schedules.editing import check_effective_from, refuse_archived
+from app.services.schedules.timetables import (
+    Calendars,
+    known_calendars,
+    load_calendars,
+    stored_timing,
+    timetable_of,
+)
+from app.store.calendars import read_calendars
+from app.store.database import ReadConnection
+from app.store.instants import read_now
+from app.store.jobs import read_job
+from app.store.schedules import read_schedule
+
+MOST_PREVIEWED = 500
+_MOST_COMPARED = 5_000
+_MOST_COUNTED = 10_000
+_WARNED_OF = timedelta(days=7)
+_FEW = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewQuestion:
+    """A schedule that might be created."""
+
+    fields: ScheduleFields
+    job_id: UUID | None = None
+    key: str | None = None
+    after: datetime | None = None
+    until: datetime | None = None
+    count: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a schedule would do, or what is wrong with it."""
+
+    occurrences: Sequence[Occurrence] = ()
+    truncated: bool = False
+    conflicts: Sequence[Conflict] = ()
+    lints: Sequence[Lint] = ()
+    errors: Sequence[TickwheelError] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """What an edit would change: the occurrences that come and go, and how many stay."""
+
+    added: Sequence[Occurrence] = ()
+    removed: Sequence[Occurrence] = ()
+    unchanged: int = 0
+    next_before: datetime | None = None
+    next_after: datetime | None = None
+    truncated: bool = False
+    lints: Sequence[Lint] = ()
+    errors: Sequence[TickwheelError] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlan:
+    """What a resume would do with the occurrences of the pause."""
+
+    missed: int
+    exact: bool
+    first_at: datetime | None
+    last_at: datetime | None
+    would_run: Sequence[Occurrence] = field(default_factory=tuple)
+
+
+async def preview_schedule(
+    runtime: Runtime, connection: ReadConnection, project_id: UUID, question: PreviewQuestion
+) -> Preview:
+    """Return what a schedule would do if it were created now."""
+    if not 0 <= question.count <= MOST_PREVIEWED:
+        raise Invalid(f"count lies between 0 and {MOST_PREVIEWED}.", path=("count",))
+    as_of = await read_now(connection)
+    findings, key = Findings(), question.key or ""
+    if key:
+        with findings.under():
+            check_key(key)
+    calendars = await _given_calendars(connection, project_id, question.fields)
+    job = await _job(connection, project_id, question.job_id, findings)
+    defaults = default_columns(runtime, key or "schedule")
+    below = Findings()
+    columns = read_fields(question.fields, below, base=defaults, defaults=defaults, as_of=as_of)
+    _check(columns, calendars, job, below)
+    for error in below.errors:
+        findings.add(error.under("fields"))
+    if findings.errors:
+        return Preview(errors=findings.errors)
+    columns["key"] = key
+    timetable = timetable_of(columns, calendars)
+    after = question.after or as_of
+    found, truncated = await computed(
+        lambda: _listed(timetable, after, question.until, question.count, columns["max_runs"])
+    )
+    conflicts: list[Conflict] = []
+    if job is not None:
+        conflicts = await conflicts_of_timetable(
+            connection,
+            timetable,
+            Stretch.of(as_of, _WARNED_OF),
+            project_id,
+            schedule_id=None,
+            job_id=job.id,
+            definition_hash=definition_hash(job.id, columns),
+        )
+    return Preview(found, truncated, conflicts, lints_of(columns, as_of))
+
+
+async def preview_change(
+    runtime: Runtime,
+    connection: ReadConnection,
+    project_id: UUID,
+    schedule_id: UUID,
+    fields: ScheduleFields,
+    *,
+    effective_from: datetime | None,
+    horizon: timedelta,
+) -> ChangePreview:
+    """Return which occurrences an edit would add and remove within the horizon."""
+    if not timedelta(0) < horizon <= LONGEST_LOOK:
+        raise Invalid("horizon lies between 0 and 366 days.", path=("horizon",))
+    as_of = await read_now(connection)
+    record = await read_schedule(connection, project_id, schedule_id)
+    if record is None:
+        return ChangePreview(errors=[_unknown_schedule(schedule_id)])
+    before = record.schedule
+    calendars = {
+        **await load_calendars(connection, before.model_dump()),
+        **await _given_calendars(connection, project_id, fields),
+    }
+    job = await read_job(connection, project_id, before.job_id)
+    try:
+        refuse_archived(before)
+        columns = _changed(runtime, before, job, calendars, fields, as_of)
+        if effective_from is not None:
+            check_effective_from(before, columns, effective_from, as_of)
+    except TickwheelError as error:
+        return ChangePreview(errors=[error])
+    old = timetable_of(before.model_dump(), calendars)
+    new = timetable_of(_with_turn(before, columns, effective_from, as_of), calendars)
+    return await computed(lambda: _compared(before, columns, (old, new), as_of, as_of + horizon))
+
+
+async def plan_resume(
+    connection: ReadConnection, project_id: UUID, schedule_id: UUID, choice: ResumeChoice
+) -> ResumePlan:
+    """Return what resuming a schedule now would do with what it missed."""
+    record = await read_schedule(connection, project_id, schedule_id)
+    if record is None:
+        raise _unknown_schedule(schedule_id).under("scheduleId")
+    schedule = record.schedule
+    as_of = await read_now(connection)
+    if schedule.state not in (ScheduleState.PAUSED, ScheduleState.QUARANTINED):
+        return ResumePlan(0, exact=True, first_at=None, last_at=None)
+    calendars = await load_calendars(connection, schedule.model_dump())
+    timetable = timetable_of(schedule.model_dump(), calendars)
+    planned = plan_resumption(schedule, as_of, choice, RunReason.PAUSED, calendars)
+    missed, exact = timetable.count_between(schedule.cursor_at, as_of, _MOST_COUNTED)
+    first = timetable.next_after(schedule.cursor_at) if missed else None
+    last = timetable.previous_before(as_of) if missed else None
+    return ResumePlan(
+        missed,
+        exact,
+        first_at=None if first is None else first.nominal,
+        last_at=None if last is None else last.nominal,
+        would_run=[each.occurrence for each in planned if each.state is RunState.QUEUED],
+    )
+
+
+def lints_of(columns: Mapping[str, Any], as_of: datetime) -> list[Lint]:
+    """Return the warnings about every timing of a definition, each once."""
+    context = LintContext(
+        columns["timezone"],
+        as_of,
+        columns["dst_gap"],
+        columns["dst_fold"],
+        columns.get("key", ""),
+    )
+    found = (
+        lint
+        for timing in columns["timings"]
+        for lint in lint_timing(timing_from_json(timing), context)
+    )
+    return list(dict.fromkeys(found))
+
+
+def _unknown_schedule(schedule_id: UUID) -> NotFound:
+    return NotFound("There is no such schedule in this project.", id=str(schedule_id))
+
+
+async def _given_calendars(
+    connection: ReadConnection, project_id: UUID, fields: ScheduleFields
+) -> Calendars:
+    rows = await read_calendars(connection, given_calendar_ids(fields))
+    return known_calendars(row for row in rows.values() if row.project_id == project_id)
+
+
+async def _job(
+    connection: ReadConnection, project_id: UUID, job_id: UUID | None, findings: Findings
+) -> Job | None:
+    if job_id is None:
+        return None
+    job = await read_job(connection, project_id, job_id)
+    if job is None or job.archived_at is not None:
+        findings.add(
+            NotFound("There is no such job in this project.", id=str(job_id), path=("jobId",))
+        )
+    return job
+
+
+def _check(
+    columns: Mapping[str, Any], calendars: Calendars, job: Job | None, findings: Findings
+) -> None:
+    check_calendars(columns, calendars, findings)
+    if job is not None:
+        check_for_job(columns, job, findings)
+
+
+def _changed(
+    runtime: Runtime,
+    before: Schedule,
+    job: Job | None,
+    calendars: Calendars,
+    fields: ScheduleFields,
+    as_of: datetime,
+) -> dict[str, Any]:
+    """Return the definition as it would be, or raise what is wrong with it."""
+    findings = Findings()
+    columns = read_fields(
+        fields,
+        findings,
+        base=before.model_dump(),
+        defaults=default_columns(runtime, before.key),
+        as_of=as_of,
+    )
+    _check(columns, calendars, job, findings)
+    for error in findings.errors:
+        error.under("fields")
+    findings.raise_if_any()
+    return columns
+
+
+def _with_turn(
+    before: Schedule, columns: dict[str, Any], effective_from: datetime | None, as_of: datetime
+) -> dict[str, Any]:
+    """Return the whole schedule as an edit would leave it."""
+    whole = {**before.model_dump(), **columns, "timing_before": None}
+    if effective_from is not None:
+        is_pending = before.effective_from is not None and before.effective_from > as_of
+        whole["effective_from"] = effective_from
+        whole["timing_before"] = (
+            before.timing_before if is_pending else stored_timing(before.model_dump())
+        )
+    return whole
+
+
+def _listed(
+    timetable: Timetable,
+    after: datetime,
+    until: datetime | None,
+    count: int,
+    most_runs: int | None,
+) -> tuple[list[Occurrence], bool]:
+    """Return the first `count` occurrences, also those that will not run; True: there are more."""
+    budget, found, runs = Budget(), list[Occurrence](), 0
+    occurrence = timetable.next_after(after, include_skipped=True)
+    while occurrence is not None and (until is None or occurrence.nominal <= until):
+        if len(found) >= count or budget.is_spent:
+            return found, True
+        found.append(occurrence)
+        runs += occurrence.will_run
+        if runs == most_runs:
+            break
+        occurrence = timetable.next_after(occurrence.nominal, include_skipped=True)
+    return found, False
+
+
+def _compared(
+    before: Schedule,
+    columns: Mapping[str, Any],
+    timetables: tuple[Timetable, Timetable],
+    as_of: datetime,
+    until: datetime,
+) -> ChangePreview:
+    """Compare two timetables as far as both are listed."""
+    old, old_whole = _running(timetables[0], before.max_runs, before.runs_made, as_of, until)
+    new, new_whole = _running(timetables[1], columns["max_runs"], before.runs_made, as_of, until)
+    ends = [found[-1].nominal for found, whole in ((old, old_whole), (new, new_whole)) if not whole]
+    reached = min(ends, default=until)
+    old_by = {each.at: each for each in old if each.nominal <= reached}
+    new_by = {each.at: each for each in new if each.nominal <= reached}
+    added = [each for at, each in new_by.items() if at not in old_by]
+    removed = [each for at, each in old_by.items() if at not in new_by]
+    is_paused = before.state is ScheduleState.PAUSED
+    stands_still = is_paused or before.state is ScheduleState.QUARANTINED
+    return ChangePreview(
+        added=added[:MOST_PREVIEWED],
+        removed=removed[:MOST_PREVIEWED],
+        unchanged=len(old_by) - len(removed),
+        next_before=None if stands_still else _next(timetables[0], old, as_of, until),
+        next_after=None if is_paused else _next(timetables[1], new, as_of, until),
+        truncated=bool(ends) or max(len(added), len(removed)) > MOST_PREVIEWED,
+        lints=lints_of({**columns, "key": before.key}, as_of),
+    )
+
+
+def _next(
+    timetable: Timetable, listed: Sequence[Occurrence], as_of: datetime, until: datetime
+) -> datetime | None:
+    """Return the next instant: the first one listed, or one behind the horizon."""
+    following = listed[0] if listed else timetable.next_after(max(as_of, until))
+    return None if following is None else following.nominal
+
+
+def _running(
+    timetable: Timetable, most: int | None, made: int, after: datetime, until: datetime
+) -> tuple[list[Occurrence], bool]:
+    """Return the occurrences that run in (after, until]; False: there are more."""
+    limit = _MOST_COMPARED if most is None else min(_MOST_COMPARED, max(0, most - made))
+    found = timetable.between(after, until, limit + 1)
+    is_last_run = most is not None and limit < _MOST_COMPARED
+    return found[:limit], is_last_run or len(found) <= limit

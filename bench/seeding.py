@@ -1,0 +1,58 @@
+"""Many schedules at once, behind the services' back: one statement whatever their number."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.runtime import Runtime
+
+PROJECT = UUID("01900000-0000-7000-8000-000000000001")
+
+# 300 definitions: minute and hour from the number, in three zones; a third of them at minute 0.
+_SCHEDULES = """
+INSERT INTO schedule (
+    id, project_id, job_id, key, name, version, revision, created_at, updated_at, state, timings,
+    timezone, dst_gap, dst_fold, jitter_seconds, overlap, catch_up, catch_up_window_seconds,
+    catch_up_limit, parameters, tags, definition_hash, cursor_at, next_run_at, runs_made)
+SELECT gen_random_uuid(), :project, job.id, 'seeded-' || number, 'Seeded ' || number, 1, 1, now(),
+       now(), 'ACTIVE',
+       jsonb_build_array(jsonb_build_object('cron', jsonb_build_object(
+           'expression', format('%s %s * * *',
+                                CASE WHEN number % 3 = 0 THEN 0 ELSE number % 60 END,
+                                number % 24),
+           'dayMatch', 'ANY', 'timeMode', 'AUTO'))),
+       (ARRAY['UTC', 'Europe/Berlin', 'America/New_York'])[number % 3 + 1],
+       'RUN_AT_GAP_END', 'FIRST', 0, 'SKIP', 'LATEST', 900, 100,
+       jsonb_build_object('number', number), '{}', md5(number::text), now(),
+       now() + make_interval(secs => 60 + number % 86400), 0
+  FROM generate_series(1, :count) AS number
+  JOIN job ON job.project_id = :project AND job.key = 'job-' || number % :jobs
+"""
+_JOBS = """
+INSERT INTO job (id, project_id, key, name, version, revision, created_at, updated_at, kind, config,
+                 parameters, queue, priority, timeout_seconds, retry, on_worker_lost, tags)
+SELECT gen_random_uuid(), :project, 'job-' || number, 'Job ' || number, 1, 1, now(), now(),
+       'PYTHON', '{"function": "app.handlers.builtin.noop"}', '{}', 'default', 0, 3600, '{}',
+       'RETRY', '{}'
+  FROM generate_series(0, :jobs - 1) AS number
+"""
+_COUNTERS = """
+INSERT INTO schedule_counters (schedule_id, revision, run_count, success_count, failure_count,
+                               skip_count, miss_count, consecutive_failures)
+SELECT id, 0, 0, 0, 0, 0, 0, 0 FROM schedule
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def seed_schedules(runtime: Runtime, count: int, *, jobs: int = 5) -> None:
+    """Write `count` active schedules of a few jobs, over a few hundred definitions."""
+    async with runtime.database.transaction() as transaction:
+        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
+        await transaction.execute(text(_JOBS), {"project": PROJECT, "jobs": jobs})
+        await transaction.execute(
+            text(_SCHEDULES), {"project": PROJECT, "jobs": jobs, "count": count}
+        )
+        await transaction.execute(text(_COUNTERS))
+    async with runtime.database.transaction() as transaction:
+        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
+        await transaction.execute(text("ANALYZE schedule"))
