@@ -434,6 +434,8 @@ CREATE INDEX schedule_paused_until ON public.schedule USING btree (paused_until)
 
 CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id, definition_hash) WHERE (archived_at IS NULL);
 
+CREATE INDEX schedule_turn ON public.schedule USING btree (effective_from) WHERE (effective_from IS NOT NULL);
+
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
