@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.core.vocabulary import OnWorkerLost, OverlapPolicy, RunCause, RunState
 from app.handlers.execution import Outcome
 from app.services.claiming import claim_runs
+from app.store.queue import lock_startable_runs
 from tests.engine import NOON, SECOND, Engine, ended, open_engine, until_crashes_end
 
 
@@ -50,7 +51,7 @@ async def test_priority_goes_first_and_then_who_was_due_first(engine: Engine) ->
 
 
 async def test_racing_workers_never_share_a_run(database_url: str, redis_url: str) -> None:
-    """Made to fail by taking SKIP LOCKED's row lock away from the claim."""
+    """Made to fail by taking the row lock from the claim, and `state = 'QUEUED'` from the start."""
     async with (
         open_engine(database_url, redis_url) as engine,
         open_engine(database_url, redis_url) as other,
@@ -217,7 +218,7 @@ async def test_a_concurrency_limit_holds_under_racing_claims(
 
 
 async def test_overlap_holds_under_racing_claims(database_url: str, redis_url: str) -> None:
-    """Made to fail by taking pg_try_advisory_xact_lock away from the claim."""
+    """Each race ends with one run started and the others skipped, whoever judges first."""
     async with (
         open_engine(database_url, redis_url) as engine,
         open_engine(database_url, redis_url) as other,
@@ -239,6 +240,24 @@ async def test_overlap_holds_under_racing_claims(database_url: str, redis_url: s
         for schedule_id in schedules:
             assert sorted(await engine.states(schedule_id)) == ["RUNNING", *["SKIPPED"] * 3]
             assert await engine.counters(schedule_id) == {"skips": 3}
+
+
+async def test_a_schedule_is_judged_by_one_claim_at_a_time(engine: Engine) -> None:
+    """What a claim has started is not to be seen before it commits; an earlier run may come late.
+
+    Made to fail by taking pg_try_advisory_xact_lock away from the claim.
+    """
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(job_id)
+    skip = {"overlap": OverlapPolicy.SKIP}
+    await engine.run(job_id, schedule_id, due_at=NOON, **skip)
+    async with engine.runtime.database.transaction() as claiming:
+        [row] = await lock_startable_runs(claiming, limit=1)
+        assert row["is_judge"]
+        await engine.run(job_id, schedule_id, due_at=NOON - SECOND, **skip)
+        claim = await engine.claim()
+        assert (claim.runs, claim.settled, claim.exhausted) == ((), 0, False)
+    assert len((await engine.claim()).runs) == 1
 
 
 async def test_max_runs_counts_what_starts_and_completes_the_schedule(engine: Engine) -> None:

@@ -87,8 +87,8 @@ async def test_three_tickers_leave_no_hole_and_make_no_duplicate(
 ) -> None:
     """Sixty schedules of every second, ticked by three processes' worth of runtimes at once.
 
-    Made to fail by leaving out SKIP LOCKED with the lock, or by `cursor_at = NOON` in the
-    statement that advances.
+    Made to fail by taking the lock from the claim and ON CONFLICT from the insert; either alone
+    is enough to keep the promise.
     """
     monkeypatch.setattr(firing, "BATCH", 7)
     schedules = [await engine.schedule(timings=[every(1 + n % 3)]) for n in range(60)]

@@ -105,8 +105,7 @@ async def test_three_workers_fire_each_instant_once_and_one_that_is_killed_is_no
 
 
 async def test_a_run_whose_worker_was_killed_is_taken_up_again(cluster: Cluster) -> None:
-    """Made to fail by leaving `lease_expires_at < now()` out of the sweep (an overlap), or the
-    sweep itself (nobody takes it up)."""
+    """Made to fail by leaving the sweep out: nobody takes it up."""
     await cluster.start(2)
     run_id = await cluster.run_now(await cluster.job("witnessed", seconds=3))
     began = await cluster.witnessed(run_id, "start")
@@ -240,7 +239,8 @@ async def test_a_postgresql_that_is_killed_loses_nothing_and_nobody_needs_a_rest
 ) -> None:
     """Away for twice a lease, with runs under way; they are not started again.
 
-    Made to fail by leaving `pg_postmaster_start_time()` out of the sweep.
+    Made to fail by leaving `pg_postmaster_start_time()` and `:swept_at` out of the sweep, and the
+    sweeper's hold-off; any of them is enough to keep the promise.
     """
     database_url = own_postgres.url
     async with (
