@@ -242,6 +242,7 @@ def become_command(spec: dict[str, Any], failure: int, guard: int) -> None:
             lower_limit(limit, bounds)
         if spec["user"] is not None:
             become_user(*spec["user"])
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
         # After the change of user, which clears it.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guard:
@@ -299,7 +300,6 @@ def become_user(user: int, group: int) -> None:
     os.setgroups([])
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def freeze(root: int) -> set[int]:

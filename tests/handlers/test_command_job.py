@@ -460,8 +460,11 @@ def test_an_ordinary_worker_cannot_promise_another_user() -> None:
 
 
 async def test_signals_are_as_every_program_expects_them(output: RecordedOutput) -> None:
+    # Signals 32 and 33 are glibc's own: no program uses them, and what `make` starts ignores them.
+    of_glibc = 1 << 31 | 1 << 32
     await run("grep -E 'Sig(Ign|Blk)' /proc/self/status", output)
-    assert [line.split()[1] for line in output.texts("stdout")] == ["0" * 16, "0" * 16]
+    unusual = [int(line.split()[1], base=16) for line in output.texts("stdout")]
+    assert [signals & ~of_glibc for signals in unusual] == [0, 0]
 
 
 async def test_only_the_three_streams_are_open(output: RecordedOutput) -> None:

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,16 +16,19 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from gql import gql
 
+from tests.clients.gql_client import websocket_client
 from tests.clients.node import NodeClients
+from tests.dev.processes import PATIENCE_SECONDS
 from tests.journey.accounts import (
     assert_each_second_has_one_record,
     assert_told_in_order,
     instants_of,
 )
 from tests.journey.processes import SOON_MISSED, Command, free_ports, running
-from tests.journey.visitor import Visitor, visiting
-from tests.journey.watchers import Watcher, watching_with_gql, watching_with_npm
+from tests.journey.visitor import UNFINISHED, Record, Visitor, visiting
+from tests.journey.watchers import Watcher, watching_with_gql, watching_with_npm, websocket_url
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -152,6 +155,39 @@ async def test_the_line_that_is_offered_works_as_it_stands(
         assert run["state"] == "SUCCEEDED"
         assert run["result"] == {"message": "Hello from Tickwheel"}
     await visitor.pause(schedule["id"])
+
+
+async def test_conversation_in_the_readme_works_as_it_stands(
+    instance: Instance, visitor: Visitor
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    job, schedule, subscription, trigger = re.findall(r"(?s)```graphql\n(.*?)```", readme)
+    created = (await visitor.ask(job))["jobCreate"]
+    created = (await visitor.ask(with_id(schedule, created["job"]["id"])))["scheduleCreate"]
+    async with (
+        websocket_client(websocket_url(instance.url), instance.token) as session,
+        aclosing(session.subscribe(gql(subscription))) as told,
+    ):
+        await anext(told)
+        triggered = await visitor.ask(with_id(trigger, created["schedule"]["id"]))
+        run = await result_of(triggered["scheduleTrigger"]["run"]["id"], told)
+    assert created["schedule"]["state"] == "ACTIVE"
+    assert run["result"] == {"message": "Good evening"}
+
+
+def with_id(document: str, id_: str) -> str:
+    assert "the id you just got" in document
+    return document.replace("the id you just got", id_)
+
+
+async def result_of(run_id: str, told: AsyncIterator[Record]) -> Record:
+    """Return the run as it was told when it had ended."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for message in told:
+            run: Record = message["runEvents"].get("run") or {}
+            if run.get("id") == run_id and run["state"] not in UNFINISHED:
+                return run
+    raise AssertionError("The stream ended.")
 
 
 async def test_each_second_of_each_kind_of_job_reaches_both_clients(
