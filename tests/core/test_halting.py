@@ -26,9 +26,7 @@ EVERY_MINUTE = Timetable.of(
 PAUSED, STOPPED = RunReason.PAUSED, RunReason.STOPPED
 
 
-def halts(
-    *lengths: tuple[RunReason, int], missed: ResumeChoice | None = None
-) -> tuple[Halt, ...]:
+def halts(*lengths: tuple[RunReason, int], missed: ResumeChoice | None = None) -> tuple[Halt, ...]:
     """Halts of so many minutes, one after the other, from noon on; `missed` is said at the end."""
     made: list[Halt] = []
     began_at = NOON

@@ -73,16 +73,16 @@ async def test_cancel_arrives_with_the_heartbeat_while_redis_is_away(
 async def test_heartbeats_do_not_cost_a_cancelled_run_its_time_to_tidy_up(
     api: Api, services: Services
 ) -> None:
-    script = "trap 'sleep 2; echo tidied; exit' TERM; (setsid sleep 1000 &); sleep 1000 & wait"
+    script = (
+        "trap 'sleep 2; echo tidied; exit' TERM; (setsid sleep 1000 &); while :; do sleep 0.1; done"
+    )
     job_id = await command_job(api, script)
     async with a_worker(services, lease_seconds=5, heartbeat_seconds=0.3):
         run_id = await trigger(api, job_id)
         await have_processes([run_id])
         await do(api, CANCEL, id=run_id)
         await until(api, [run_id], "CANCELLED")
-    data = await api.data(
-        "query($id: ID!) { run(id: $id) { log { nodes { text } } } }", id=run_id
-    )
+    data = await api.data("query($id: ID!) { run(id: $id) { log { nodes { text } } } }", id=run_id)
     assert "tidied" in [line["text"] for line in data["run"]["log"]["nodes"]]
 
 
@@ -121,7 +121,7 @@ async def test_run_that_fails_while_it_is_being_cancelled_is_not_tried_again(
 ) -> None:
     job_id = await command_job(
         api,
-        "trap 'exit 3' TERM; (setsid sleep 1000 &); sleep 1000 & wait",
+        "trap 'exit 3' TERM; (setsid sleep 1000 &); while :; do sleep 0.1; done",
         retry={"maxAttempts": 5, "initialDelay": "PT0S", "jitter": False},
     )
     async with a_worker(services):

@@ -82,9 +82,7 @@ async def test_drain_that_was_asked_of_a_lost_worker_is_not_forgotten(
         assert await has_ended(worker.process) == 0
 
 
-async def test_stop_waits_for_running_work_and_starts_nothing(
-    api: Api, services: Services
-) -> None:
+async def test_stop_waits_for_running_work_and_starts_nothing(api: Api, services: Services) -> None:
     job_id = await command_job(api, BRIEF)
     async with a_worker(services):
         first = await trigger(api, job_id)
