@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 
@@ -67,8 +66,7 @@ async def a_worker(services: Services, **changes: object) -> AsyncIterator[Comma
         "sweep_seconds": 0.5,
         **changes,
     }
-    output = services.directory / f"worker-{uuid4().hex}"
-    async with running("worker", output, **settings) as worker:
+    async with running("worker", services.directory, **settings) as worker:
         await worker.says("worker.started")
         yield worker
 
@@ -113,7 +111,7 @@ async def until(api: Api, ids: Sequence[str], *states: str) -> list[dict[str, An
     found: list[dict[str, Any]] = []
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(found) < len(ids):  # noqa: ASYNC110 - another process does it
+            while len(found) < len(ids):
                 await asyncio.sleep(0.05)
                 found = await runs(api, ids=list(ids), state=list(states))
     except TimeoutError:
@@ -124,7 +122,7 @@ async def until(api: Api, ids: Sequence[str], *states: str) -> list[dict[str, An
 async def until_status(api: Api, state: str) -> dict[str, Any]:
     """Wait until the instance is in a state."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (found := await status(api))["state"] != state:
+        while (found := await status(api))["state"] != state:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     return found
 

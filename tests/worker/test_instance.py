@@ -1,8 +1,6 @@
 """Drain, stop, restart and emergency stop of real workers.
 
-Breaks that make these fail, each tried: without `share_control` in the claim, a claim under way
-starts a run behind the emergency stop; with `LOST -> ONLINE` alone in `beat_worker.sql` a drain that
-was asked of a lost worker is forgotten.
+BREAKS
 """
 
 import asyncio
@@ -125,7 +123,7 @@ async def test_emergency_stop_leaves_nothing_alive_and_nothing_due(
     async with a_worker(services, **FAR_AWAY), a_worker(services, **FAR_AWAY):
         ids = [await trigger(api, job_id) for _ in range(20)]
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(running := await runs(api, ids=ids, state=["RUNNING"])) < 10:
+            while len(running := await runs(api, ids=ids, state=["RUNNING"])) < 10:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await have_processes([run["id"] for run in running])
         refused = await attempt(api, CONTROL, action="EMERGENCY_STOP", reason="fire", confirm="yes")
@@ -175,7 +173,7 @@ async def test_restart_replaces_every_worker_in_place(api: Api, services: Servic
             return new if len(new) == 2 else []
 
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (new := await are_new()):
+            while not (new := await are_new()):  # noqa: ASYNC110 - other processes do it
                 await asyncio.sleep(0.1)
         assert {each["pid"] for each in new} == pids
         states = await worker_states(api)
