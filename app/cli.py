@@ -84,7 +84,8 @@ def worker() -> None:
     """Fire schedules and execute runs. No leader: run as many as you like.
 
     Needs TICKWHEEL_DATABASE_URL and TICKWHEEL_REDIS_URL. SIGTERM stops claiming, lets running
-    work finish and gives the rest back.
+    work finish and gives the rest back. When the instance is restarted (schedulerControl), it does
+    the same and then becomes a new process with the same id, in place.
     """
     import uvloop
 
@@ -94,7 +95,8 @@ def worker() -> None:
 
     settings = load_settings(os.environ, required=("database_url", "redis_url"))
     configure_logs(settings, process="worker")
-    uvloop.run(run_worker(settings))
+    if uvloop.run(run_worker(settings)):
+        _replace_process()
 
 
 @cli.command()
@@ -158,6 +160,16 @@ def schema() -> None:
     from app.schema.schema import print_schema
 
     typer.echo(print_schema(), nl=False)
+
+
+def _replace_process() -> None:
+    """Run the same command again in this process: whoever supervises it notices nothing.
+
+    What is installed now is loaded anew, which is the point.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command
 
 
 def _serve(settings: "Settings") -> None:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from app.broker.channel import EventChannel
 from app.broker.doorbell import Doorbell
 from app.broker.redis import open_redis
+from app.broker.worker_channel import WorkerChannel
 from app.config import Settings
 from app.core.changes import Change
 from app.handlers.options import HandlerOptions
@@ -47,6 +48,7 @@ class Runtime:
     database: Database
     redis: Redis
     channel: EventChannel
+    worker_channel: WorkerChannel
     doorbell: Doorbell
     defaults: Defaults
     intervals: EngineIntervals
@@ -84,6 +86,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             database=database,
             redis=redis,
             channel=EventChannel(redis, prefix=settings.redis_prefix),
+            worker_channel=WorkerChannel(redis, prefix=settings.redis_prefix),
             doorbell=Doorbell(bell_redis, prefix=settings.redis_prefix),
             defaults=Defaults(
                 timezone=settings.default_timezone,

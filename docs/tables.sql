@@ -88,6 +88,16 @@ CREATE SEQUENCE public.fencing_token
     NO MAXVALUE
     CACHE 1000;
 
+CREATE TABLE public.halt (
+    id uuid NOT NULL,
+    state character varying(32) NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    missed character varying(32),
+    CONSTRAINT halt_missed CHECK (((missed)::text = ANY ((ARRAY['SKIP'::character varying, 'LATEST'::character varying, 'ALL'::character varying, 'DRIP'::character varying])::text[]))),
+    CONSTRAINT halt_state CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying, 'DRAINING'::character varying, 'STOPPED'::character varying])::text[])))
+);
+
 CREATE TABLE public.idempotency (
     project_id uuid NOT NULL,
     key character varying(200) NOT NULL,
@@ -138,6 +148,17 @@ CREATE TABLE public.project (
     CONSTRAINT project_retention CHECK ((retention_seconds > 0))
 );
 
+CREATE TABLE public.queue (
+    name character varying(200) NOT NULL,
+    paused boolean NOT NULL,
+    concurrency_limit integer,
+    reason text,
+    changed_by jsonb,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    version integer NOT NULL,
+    CONSTRAINT queue_concurrency CHECK ((concurrency_limit > 0))
+);
+
 CREATE TABLE public.run (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -179,6 +200,8 @@ CREATE TABLE public.run (
     lease_expires_at timestamp with time zone,
     cancel_requested_at timestamp with time zone,
     first_started_at timestamp with time zone,
+    blocked_on_queue boolean DEFAULT false NOT NULL,
+    cancel_is_forced boolean DEFAULT false NOT NULL,
     CONSTRAINT run_attempts CHECK ((attempt <= (max_attempts + crash_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
     CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
@@ -283,6 +306,8 @@ CREATE TABLE public.scheduler_state (
     changed_by jsonb,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     version integer NOT NULL,
+    drain_until timestamp with time zone,
+    is_emergency boolean DEFAULT false NOT NULL,
     CONSTRAINT scheduler_state_is_one_row CHECK ((id = 1)),
     CONSTRAINT scheduler_state_word CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying, 'DRAINING'::character varying, 'STOPPED'::character varying])::text[])))
 );
@@ -309,6 +334,9 @@ CREATE TABLE public.worker (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     heartbeat_at timestamp with time zone DEFAULT now() NOT NULL,
     last_tick_at timestamp with time zone,
+    asked_to character varying(32),
+    drain_seconds double precision,
+    CONSTRAINT worker_asked_to CHECK (((asked_to)::text = ANY ((ARRAY['DRAIN'::character varying, 'RESTART'::character varying])::text[]))),
     CONSTRAINT worker_state CHECK (((state)::text = ANY ((ARRAY['ONLINE'::character varying, 'DRAINING'::character varying, 'LOST'::character varying, 'STOPPED'::character varying])::text[])))
 )
 WITH (fillfactor='50');
@@ -351,6 +379,9 @@ ALTER TABLE ONLY public.calendar
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.halt
+    ADD CONSTRAINT halt_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, key);
 
@@ -362,6 +393,9 @@ ALTER TABLE ONLY public.project
 
 ALTER TABLE ONLY public.project
     ADD CONSTRAINT project_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.queue
+    ADD CONSTRAINT queue_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.run_log
     ADD CONSTRAINT run_log_pkey PRIMARY KEY (run_id, sequence);
@@ -394,6 +428,8 @@ CREATE INDEX event_at ON public.event USING btree (at);
 
 CREATE INDEX event_transaction ON public.event USING btree (transaction_id, id);
 
+CREATE INDEX halt_ended ON public.halt USING btree (ended_at);
+
 CREATE INDEX idempotency_at ON public.idempotency USING btree (created_at);
 
 CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (archived_at IS NULL);
@@ -407,6 +443,8 @@ CREATE INDEX run_busy ON public.run USING btree (schedule_id, next_attempt_at) W
 CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
 
 CREATE INDEX run_finished ON public.run USING brin (finished_at) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX run_held ON public.run USING btree (queue, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
 
 CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
 

@@ -1,6 +1,6 @@
 """Decide whether a queued run that is due may start.
 
-The overlap policy and the job's concurrency limit as one pure function. They are judged when a
+The overlap policy and the limits of jobs and queues as one pure function. They are judged when a
 run is due to start, not when it is fired: only then is it known what is still busy.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from uuid import UUID
 
 from app.core.vocabulary import OverlapPolicy
@@ -24,9 +25,13 @@ class Verdict(StrEnum):
     SKIP = "SKIP"
     WAIT = "WAIT"
     """Stays queued, out of the queue's way, until a run of its schedule or job ends."""
+    HOLD = "HOLD"
+    """As WAIT, until its queue has a free slot, or is no longer paused."""
     LEAVE = "LEAVE"
     """Somebody else is judging this schedule at this moment: look again at once."""
 
+
+_WAITING = frozenset({Verdict.WAIT, Verdict.HOLD})
 
 Order = tuple[datetime, UUID]
 """Where a run stands among those of its schedule: by due instant, then by id."""
@@ -44,6 +49,7 @@ class Candidate:
     is_retry: bool
     # Whether this worker holds the right to judge the schedule.
     is_judge: bool
+    queue: str = "default"
 
     @property
     def order(self) -> Order:
@@ -74,15 +80,17 @@ def judge_starts(
     *,
     busy: Mapping[UUID, Busyness],
     free_job_slots: Mapping[UUID, int],
+    free_queue_slots: Mapping[str, int] = MappingProxyType({}),
 ) -> Judgement:
     """Judge the candidates in order; each that starts or waits counts for those behind it.
 
-    `free_job_slots` holds the jobs that have a limit.
+    `free_job_slots` holds the jobs that have a limit, `free_queue_slots` the queues that have one
+    or are paused.
     """
     ordered = list(candidates)
     verdicts: dict[UUID, Verdict] = {}
     cancelled: dict[UUID, None] = {}
-    free = dict(free_job_slots)
+    free, free_in_queue = dict(free_job_slots), dict(free_queue_slots)
     known = _with_retries(ordered, busy)
     for candidate in ordered:
         facts = known[candidate.schedule_id] if candidate.schedule_id else Busyness()
@@ -91,13 +99,17 @@ def judge_starts(
             cancelled.update(dict.fromkeys(facts.running))
         if verdict is Verdict.START and free.get(candidate.job_id, 1) <= 0:
             verdict = Verdict.WAIT
+        if verdict is Verdict.START and free_in_queue.get(candidate.queue, 1) <= 0:
+            verdict = Verdict.HOLD
         verdicts[candidate.run_id] = verdict
         if verdict is Verdict.START and candidate.job_id in free:
             free[candidate.job_id] -= 1
+        if verdict is Verdict.START and candidate.queue in free_in_queue:
+            free_in_queue[candidate.queue] -= 1
         # A retry is under way already, whether it starts now or waits for its job.
         if verdict is Verdict.START and not candidate.is_retry:
             facts.running.append(candidate.run_id)
-        elif verdict is Verdict.WAIT and not candidate.is_retry:
+        elif verdict in _WAITING and not candidate.is_retry:
             facts.waiting.append(candidate.order)
     return Judgement(verdicts, tuple(cancelled))
 

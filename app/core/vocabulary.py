@@ -263,6 +263,30 @@ class SchedulerState(StrEnum):
     STOPPED = "STOPPED"
 
 
+class SchedulerAction(StrEnum):
+    """What may be done to the whole instance."""
+
+    START = "START"
+    PAUSE = "PAUSE"
+    STOP = "STOP"
+    RESTART = "RESTART"
+    EMERGENCY_STOP = "EMERGENCY_STOP"
+
+
+class WorkerRequest(StrEnum):
+    """What a worker is asked to do, and reads with its next heartbeat."""
+
+    DRAIN = "DRAIN"
+    RESTART = "RESTART"
+
+
+class RunBulkAction(StrEnum):
+    """What may be done to many runs at once."""
+
+    CANCEL = "CANCEL"
+    RERUN = "RERUN"
+
+
 class ChangeKind(StrEnum):
     """What changed about a schedule, in versions and in live messages."""
 

@@ -12,7 +12,7 @@ from app.models.job import Job
 from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
 from app.models.schedule import Schedule, ScheduleCounters
-from app.models.scheduler import SchedulerControl, Worker
+from app.models.scheduler import Halt, QueueControl, SchedulerControl, Worker
 from app.models.zone_rules import ZoneRulesInForce
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "AuditEntry",
     "Calendar",
     "Event",
+    "Halt",
     "IdempotencyRecord",
     "Job",
     "Project",
+    "QueueControl",
     "Run",
     "RunLogChunk",
     "Schedule",

@@ -52,6 +52,17 @@ class Run(SQLModel, table=True):
             "job_id",
             postgresql_where=text("state = 'QUEUED' AND blocked_at IS NOT NULL"),
         ),
+        # Those of them that wait for their queue, in the order in which it lets them go.
+        Index(
+            "run_held",
+            "queue",
+            text("priority DESC"),
+            "next_attempt_at",
+            "id",
+            postgresql_where=text(
+                "state = 'QUEUED' AND blocked_at IS NOT NULL AND blocked_on_queue"
+            ),
+        ),
         # What the sweep and the heartbeat read.
         Index("run_lease", "worker_id", postgresql_where=text("state = 'RUNNING'")),
         # Whether a schedule is busy; also whether a job is at its limit.
@@ -110,6 +121,10 @@ class Run(SQLModel, table=True):
     # When it was found that its schedule is busy or its job at its limit; it is looked at again
     # when one of their runs ends, and by the sweep.
     blocked_at: datetime | None = Field(default=None, sa_type=Instant)
+    # What a blocked run waits for: its queue, or else its schedule or job.
+    blocked_on_queue: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
     started_at: datetime | None = Field(default=None, sa_type=Instant)
     finished_at: datetime | None = Field(default=None, sa_type=Instant)
 
@@ -130,6 +145,10 @@ class Run(SQLModel, table=True):
     fencing_token: int | None = Field(default=None, sa_type=BigInteger)
     lease_expires_at: datetime | None = Field(default=None, sa_type=Instant)
     cancel_requested_at: datetime | None = Field(default=None, sa_type=Instant)
+    # The cancel gives the run no time to end by itself.
+    cancel_is_forced: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
     # When the first attempt started: what lateness is measured from.
     first_started_at: datetime | None = Field(default=None, sa_type=Instant)
 

@@ -218,6 +218,17 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "DRAINING": "Running work is finished, nothing new starts.",
         "STOPPED": "Nothing fires and nothing starts.",
     },
+    words.SchedulerAction: {
+        "START": "Fire and run again.",
+        "PAUSE": "Fire nothing; queued and manual runs still start.",
+        "STOP": "Fire and start nothing; what runs is finished.",
+        "RESTART": "Start, and let every worker drain and replace itself.",
+        "EMERGENCY_STOP": "Fire and start nothing, and cancel all that runs or is due.",
+    },
+    words.RunBulkAction: {
+        "CANCEL": "Cancel those that are queued or running.",
+        "RERUN": "Run again those that are over.",
+    },
     words.ChangeKind: {
         "CREATED": "It was created.",
         "UPDATED": "Its definition was changed.",

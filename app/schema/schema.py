@@ -29,10 +29,12 @@ from app.schema.errors import (
 )
 from app.schema.limits import CheckedDocument
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
+from app.schema.operations.control import ControlMutations
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
 from app.schema.operations.nodes import NodeQueries
 from app.schema.operations.previews import PreviewQueries
+from app.schema.operations.run_control import RunMutations
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
 from app.schema.operations.streams import Streams
@@ -55,7 +57,7 @@ class Query(
 
 
 @strawberry.type(description="Everything that can be done. Expected failures are data.")
-class Mutation(JobMutations, ScheduleMutations, CalendarMutations):
+class Mutation(JobMutations, ScheduleMutations, CalendarMutations, RunMutations, ControlMutations):
     """The writes."""
 
 

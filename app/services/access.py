@@ -65,6 +65,8 @@ class Principal:
     role: Role
     project_id: UUID
     expires_at: datetime | None = None
+    # An administrator of the instance, not only of this project.
+    governs: bool = False
     request_id: str | None = None
     address: str | None = None
 
@@ -78,6 +80,15 @@ class Principal:
             raise Forbidden(
                 f"Your role {self.role} may not {_MAY[role]} in this project: "
                 f"ask for the role {role}."
+            )
+
+    def require_instance(self) -> None:
+        """Raise `Forbidden` unless the caller administers the whole instance."""
+        self.require(Role.ADMIN)
+        if not self.governs:
+            raise Forbidden(
+                "This concerns every project: it takes a token of the instance's administrator, "
+                "one that is bound to no project."
             )
 
     def requesting(self, request_id: str, address: str | None) -> "Principal":
@@ -151,7 +162,7 @@ class Doorkeeper:
             async with self._runtime.database.reading(None) as connection:
                 project = await _choose_project(connection, credentials.project_key)
             actor = ActorRecord(kind=ActorKind.TOKEN.value, id=None, name="admin")
-            return Principal(actor, Role.ADMIN, project.id)
+            return Principal(actor, Role.ADMIN, project.id, governs=True)
         token = TokenText.parse(text)
         if token is None:
             raise Unauthenticated(Refusal.UNKNOWN)
@@ -174,7 +185,8 @@ class Doorkeeper:
             project = await _project_of_token(connection, row, project_key)
         await self._note_use(row, now)
         actor = ActorRecord(kind=ActorKind.TOKEN.value, id=str(row.id), name=row.name)
-        return Principal(actor, row.role, project.id, expires_at=row.expires_at)
+        governs = row.project_id is None
+        return Principal(actor, row.role, project.id, expires_at=row.expires_at, governs=governs)
 
     async def _note_use(self, row: ApiToken, now: datetime) -> None:
         if row.last_used_at is None or (now - row.last_used_at).total_seconds() > 60:

@@ -24,6 +24,7 @@ from app.core.vocabulary import JobKind, OnWorkerLost, OverlapPolicy, RunCause, 
 from app.handlers.execution import Execution
 from app.runtime import Runtime
 from app.store import queue
+from app.store.control import share_control
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
 from app.store.events import record_changes
@@ -48,6 +49,8 @@ class ClaimedRun:
     started_at: datetime
     # Lines in its log so far, from earlier attempts.
     log_lines: int
+    # Its queue, if that has a limit: another run of it may start when this one ends.
+    limited_queue: str | None
     # It must not go on once its lease may have passed to another worker.
     at_most_once: bool
 
@@ -67,7 +70,8 @@ class Claim:
 async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
     """Give up to `limit` due runs to a worker."""
     async with runtime.database.transaction() as transaction:
-        locked = await queue.lock_startable_runs(transaction, limit=limit)
+        await share_control(transaction)
+        locked = await queue.lock_startable_runs(transaction, worker_id=worker_id, limit=limit)
         if not locked:
             return Claim((), settled=0, exhausted=True)
         judgement = await _judge(transaction, locked)
@@ -83,6 +87,8 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         await queue.block_runs(
             transaction, [row["id"] for row in _with_verdict(locked, verdicts, Verdict.WAIT)]
         )
+        held = _with_verdict(locked, verdicts, Verdict.HOLD)
+        await queue.block_runs(transaction, [row["id"] for row in held], on_queue=True)
         runs = [_claimed(row, started[row["id"]]) for row in starting if row["id"] in started]
         changes += _started_changes(runs, started)
         # Before the counters: whoever finishes a run locks the run first and then the counters.
@@ -99,7 +105,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
 
 
 async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judgement:
-    """Judge the locked runs by what else their schedules and jobs have under way."""
+    """Judge the locked runs by what else their schedules, jobs and queues have under way."""
     candidates = [
         Candidate(
             run_id=row["id"],
@@ -109,6 +115,7 @@ async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judg
             due_at=row["next_attempt_at"],
             is_retry=row["attempt"] > 0,
             is_judge=row["is_judge"],
+            queue=row["queue"],
         )
         for row in locked
     ]
@@ -127,6 +134,9 @@ async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judg
         free_job_slots=await queue.lock_job_slots(
             transaction,
             [row["job_id"] for row in locked if row["job_concurrency_limit"] is not None],
+        ),
+        free_queue_slots=await queue.lock_queue_slots(
+            transaction, [row["queue"] for row in locked if row["queue_is_controlled"]]
         ),
     )
 
@@ -254,6 +264,7 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
         due_at=row["due_at"],
         started_at=started["started_at"],
         log_lines=row["log_lines"],
+        limited_queue=row["queue"] if row["queue_is_controlled"] else None,
         at_most_once=row["job_on_worker_lost"] == OnWorkerLost.FAIL,
     )
 

@@ -91,6 +91,8 @@ async def finish_attempts(
         )
         counters = await count_outcomes(transaction, count_finished(rows).values())
         unblocked = await queue.unblock_runs(transaction, rows)
+        limited = [by_run[row["id"]].run.limited_queue for row in rows]
+        unblocked += await queue.release_held_runs(transaction, filter(None, limited))
         changes = [*run_changes(rows, "FINISHED"), *schedule_changes(rows, counters)]
         await record_changes(transaction, changes)
     # A waiting run may start at once, a retry when its delay is over: somebody must know.

@@ -8,7 +8,7 @@ second ticker might write. PostgreSQL's clock is the only clock.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
+from app.core.halting import Halt, plan_halted
 from app.core.time import Timetable, Timing, timing_from_json
 from app.core.vocabulary import (
     CalendarMode,
@@ -42,6 +43,7 @@ from app.services.schedules.timetables import (
     timing_from_stored,
 )
 from app.store.calendars import read_calendars
+from app.store.control import share_control
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction, is_refused
 from app.store.events import record_changes
@@ -51,6 +53,7 @@ from app.store.firing import (
     advance_schedules,
     claim_due_schedules,
     insert_runs,
+    read_halts,
     to_json,
 )
 
@@ -84,6 +87,7 @@ class _Batch:
     """What one transaction of a tick is going to write."""
 
     calendars: Mapping[UUID, CalendarRow]
+    halts: Sequence[Halt]
     rows: list[RunRow] = field(default_factory=list)
     advanced: list[AdvancedSchedule] = field(default_factory=list)
     project_of: dict[UUID, UUID] = field(default_factory=dict)
@@ -119,8 +123,8 @@ async def _fire_together(
     runtime: Runtime, look_ahead: timedelta, as_of: datetime | None
 ) -> tuple[Fired, list[Change]]:
     async with runtime.database.transaction() as transaction:
-        claimed = await _claim(transaction, look_ahead, as_of)
-        batch = _Batch(calendars=await _read_calendars(transaction, claimed))
+        claimed, halts = await _claim(transaction, look_ahead, as_of)
+        batch = _Batch(await _read_calendars(transaction, claimed), halts)
         for schedule in claimed:
             _plan_into(batch, schedule, look_ahead)
         return await _write(transaction, batch)
@@ -132,10 +136,10 @@ async def _fire_apart(
     """Write each schedule by itself, and set aside those whose rows PostgreSQL refuses."""
     fired, changes = Fired(), list[Change]()
     async with runtime.database.transaction() as transaction:
-        claimed = await _claim(transaction, look_ahead, as_of)
+        claimed, halts = await _claim(transaction, look_ahead, as_of)
         calendars = await _read_calendars(transaction, claimed)
         for schedule in claimed:
-            batch = _Batch(calendars=calendars)
+            batch = _Batch(calendars, halts)
             _plan_into(batch, schedule, look_ahead)
             try:
                 async with transaction.begin_nested():
@@ -143,7 +147,7 @@ async def _fire_apart(
             except Exception as error:
                 if not is_refused(error):
                     raise
-                _set_aside(batch := _Batch(calendars=calendars), schedule, error)
+                _set_aside(batch := _Batch(calendars, halts), schedule, error)
                 one, changed = await _write(transaction, batch)
             fired += one
             changes += changed
@@ -152,16 +156,22 @@ async def _fire_apart(
 
 async def _claim(
     transaction: Transaction, look_ahead: timedelta, as_of: datetime | None
-) -> Sequence[RowMapping]:
-    return await claim_due_schedules(
+) -> tuple[Sequence[RowMapping], Sequence[Halt]]:
+    """Return what is due, unless the instance is halted, and the halts it has to account for."""
+    await share_control(transaction)
+    claimed = await claim_due_schedules(
         transaction, limit=BATCH, look_ahead_seconds=look_ahead.total_seconds(), as_of=as_of
     )
+    if not claimed:
+        return [], []
+    since = min(schedule["next_run_at"] for schedule in claimed)
+    return claimed, await read_halts(transaction, since=since)
 
 
 def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> None:
     """Plan one schedule; one that cannot be planned is set aside and never stops the others."""
     try:
-        plan = _plan(schedule, batch.calendars, look_ahead)
+        plan = _plan(schedule, batch, look_ahead)
         rows = [_run_row(schedule, record) for record in plan.records]
     except Exception as error:
         _set_aside(batch, schedule, error)
@@ -190,20 +200,20 @@ def _short(error: Exception) -> str:
     return clean(str(cause)[:_LONGEST_ERROR])
 
 
-def _plan(
-    schedule: RowMapping, calendars: Mapping[UUID, CalendarRow], look_ahead: timedelta
-) -> FiringPlan:
-    return plan_firing(
-        _timetable(schedule, calendars),
-        after=schedule["cursor_at"],
-        as_of=schedule["as_of"],
-        catch_up=CatchUp(
-            policy=CatchUpPolicy(schedule["catch_up"]),
-            window=timedelta(seconds=schedule["catch_up_window_seconds"]),
-            limit=schedule["catch_up_limit"],
-        ),
-        look_ahead=look_ahead,
+def _plan(schedule: RowMapping, batch: _Batch, look_ahead: timedelta) -> FiringPlan:
+    timetable, as_of = _timetable(schedule, batch.calendars), schedule["as_of"]
+    catch_up = CatchUp(
+        policy=CatchUpPolicy(schedule["catch_up"]),
+        window=timedelta(seconds=schedule["catch_up_window_seconds"]),
+        limit=schedule["catch_up_limit"],
     )
+    halted = plan_halted(
+        timetable, after=schedule["cursor_at"], halts=batch.halts, as_of=as_of, catch_up=catch_up
+    )
+    plan = plan_firing(
+        timetable, after=halted.cursor_at, as_of=as_of, catch_up=catch_up, look_ahead=look_ahead
+    )
+    return replace(plan, records=(*halted.records, *plan.records))
 
 
 async def _read_calendars(

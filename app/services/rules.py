@@ -11,6 +11,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from app.core.errors import Invalid, InvalidInput
 
 MOST_TAGS = 50
+MOST_REASON = 1_000
 MOST_JSON_BYTES = 64 * 1024
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1_000, 1_000
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
@@ -62,6 +63,13 @@ def check_priority(priority: int | None) -> int | None:
             path=("priority",),
         )
     return priority
+
+
+def check_reason(reason: str | None) -> str | None:
+    """Return a reason that fits, or None for one that says nothing."""
+    if reason is not None and len(reason) > MOST_REASON:
+        raise Invalid(f"A reason has at most {MOST_REASON:,} characters.", path=("reason",))
+    return (reason or "").strip() or None
 
 
 def check_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -33,12 +33,15 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue that has work."""
+    """A queue: what was said about it, and what it does."""
 
     name: str
+    paused: bool
+    limit: int | None
     depth: int
     running: int
     oldest_age: timedelta | None
+    throughput_per_minute: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ async def read_status(connection: ReadConnection) -> InstanceStatus:
         server_time=activity["server_time"],
         uptime=activity["uptime"],
         last_tick_at=activity["last_tick_at"],
-        problems=_problems(activity),
+        problems=_problems(activity, control.state),
         active_schedules=activity["active_schedules"],
         overdue=activity["overdue"],
         due_next_minute=activity["due_next_minute"],
@@ -110,15 +113,16 @@ async def read_status(connection: ReadConnection) -> InstanceStatus:
     )
 
 
-def _problems(activity: RowMapping) -> list[str]:
-    """Say what keeps schedules from firing or runs from starting."""
+def _problems(activity: RowMapping, state: SchedulerState) -> list[str]:
+    """Say what keeps schedules from firing or runs from starting, against everybody's will."""
     problems = []
     last_tick_at, now = activity["last_tick_at"], activity["server_time"]
     if activity["workers_online"] == 0:
         problems.append("No worker is online: nothing fires and nothing runs.")
     elif last_tick_at is None or now - last_tick_at > _SILENCE:
         problems.append("No worker has ticked for more than 10 seconds.")
-    if activity["overdue"]:
+    # While the instance is halted, schedules are overdue because somebody wants it so.
+    if activity["overdue"] and state is SchedulerState.RUNNING:
         problems.append(f"{activity['overdue']} schedules are overdue by more than 10 seconds.")
     return problems
 

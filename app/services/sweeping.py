@@ -50,6 +50,7 @@ async def sweep(runtime: Runtime, *, swept_at: datetime | None = None) -> Swept:
     async with runtime.database.transaction() as transaction:
         at = await read_now(transaction)
         unblocked = await queue.unblock_idle_runs(transaction)
+        unblocked += await queue.release_held_runs(transaction)
         await mark_lost_workers(transaction, lease_seconds=runtime.intervals.lease_seconds)
         seconds_to_next = await queue.read_next_start(transaction)
     if seconds_to_next is not None and seconds_to_next <= 0:

@@ -50,7 +50,7 @@ async def trigger_schedule(
             result_id=run_id,
         )
         if earlier is not None:
-            return Accepted(await _earlier_run(transaction, principal, earlier), replayed=True)
+            return Accepted(await earlier_run(transaction, principal, earlier), replayed=True)
         schedule = await lock_schedule(transaction, principal.project_id, schedule_id)
         _check_may_run(schedule, schedule_id, force=force)
         assert schedule is not None
@@ -139,7 +139,8 @@ async def _queue_run(
     return run
 
 
-async def _earlier_run(transaction: Transaction, principal: Principal, run_id: UUID) -> Run:
+async def earlier_run(transaction: Transaction, principal: Principal, run_id: UUID) -> Run:
+    """Return the run that the first request with an idempotency key made."""
     run = await read_run(transaction, principal.project_id, run_id)
     if run is None:
         raise NotFound(

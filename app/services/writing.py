@@ -32,6 +32,9 @@ class Subject(StrEnum):
     SCHEDULE = "SCHEDULE"
     JOB = "JOB"
     CALENDAR = "CALENDAR"
+    SCHEDULER = "SCHEDULER"
+    QUEUE = "QUEUE"
+    WORKER = "WORKER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ async def note_audit(
     principal: Principal,
     action: str,
     subject: Subject,
-    summaries: Iterable[tuple[UUID, str]],
+    summaries: Iterable[tuple[UUID | None, str]],
     *,
     changes: Sequence[dict[str, Any]] = (),
 ) -> None:

@@ -25,7 +25,7 @@ def audit_entry(
     actor: ActorRecord,
     action: str,
     subject_kind: str,
-    subject_id: UUID,
+    subject_id: UUID | None,
     summary: str,
     changes: Sequence[dict[str, Any]] = (),
     request_id: str | None = None,

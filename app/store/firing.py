@@ -9,6 +9,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import RowMapping
 
+from app.core.halting import Halt
+from app.core.vocabulary import ResumeChoice, RunReason, SchedulerState
 from app.store.database import Transaction
 
 
@@ -73,6 +75,20 @@ async def claim_due_schedules(
         {"limit": limit, "look_ahead_seconds": look_ahead_seconds, "as_of": as_of},
     )
     return result.mappings().all()
+
+
+async def read_halts(transaction: Transaction, *, since: datetime) -> list[Halt]:
+    """Return the halts of the instance that ended at `since` or later, oldest first."""
+    result = await transaction.run_file("read_halts", {"since": since})
+    return [
+        Halt(
+            reason=RunReason.PAUSED if row.state == SchedulerState.PAUSED else RunReason.STOPPED,
+            began_at=row.began_at,
+            ended_at=row.ended_at,
+            missed=None if row.missed is None else ResumeChoice(row.missed),
+        )
+        for row in result
+    ]
 
 
 async def insert_runs(transaction: Transaction, rows: Sequence[RunRow]) -> set[UUID]:

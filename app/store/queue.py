@@ -10,8 +10,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
+from sqlmodel import col, select
 
 from app.core.starting import Busyness
+from app.core.vocabulary import RunState
+from app.models import Run
 from app.store.database import ReadConnection, Transaction
 from app.store.firing import as_columns
 
@@ -64,9 +67,16 @@ class AttemptRow:
     http_status: int | None = None
 
 
-async def lock_startable_runs(transaction: Transaction, *, limit: int) -> Sequence[RowMapping]:
-    """Lock queued runs that are due, in the order in which they would start."""
-    result = await transaction.run_file("lock_startable_runs", {"limit": limit})
+async def lock_startable_runs(
+    transaction: Transaction, *, worker_id: UUID, limit: int
+) -> Sequence[RowMapping]:
+    """Lock queued runs that are due, in the order in which they would start.
+
+    None while the instance starts nothing, or for a worker that drains.
+    """
+    result = await transaction.run_file(
+        "lock_startable_runs", {"worker_id": worker_id, "limit": limit}
+    )
     return result.mappings().all()
 
 
@@ -102,6 +112,20 @@ async def lock_job_slots(transaction: Transaction, job_ids: Iterable[UUID]) -> d
         row.id: row.concurrency_limit - running.get(row.id, 0)
         for row in limits
         if row.concurrency_limit is not None
+    }
+
+
+async def lock_queue_slots(transaction: Transaction, names: Iterable[str]) -> dict[str, int]:
+    """Hold queues that are paused or have a limit; return how many more runs each may start."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    limits = (await transaction.run_file("lock_queues", {"names": wanted})).all()
+    counted = await transaction.run_file("count_running_of_queues", {"names": wanted})
+    running = {row.name: row.running for row in counted}
+    return {
+        row.name: 0 if row.paused else row.concurrency_limit - running.get(row.name, 0)
+        for row in limits
     }
 
 
@@ -164,10 +188,21 @@ async def close_queued_runs(
     return result.mappings().all()
 
 
-async def block_runs(transaction: Transaction, run_ids: Sequence[UUID]) -> None:
-    """Move runs that must wait for their schedule or job out of the queue's way."""
+async def block_runs(
+    transaction: Transaction, run_ids: Sequence[UUID], *, on_queue: bool = False
+) -> None:
+    """Move runs that must wait, for their schedule or job or queue, out of the queue's way."""
     if run_ids:
-        await transaction.run_file("block_runs", {"ids": list(run_ids)})
+        await transaction.run_file("block_runs", {"ids": list(run_ids), "on_queue": on_queue})
+
+
+async def release_held_runs(transaction: Transaction, names: Iterable[str] | None = None) -> int:
+    """Let runs be judged again for which these queues, or any, have room; at most 1,000 each."""
+    wanted = None if names is None else sorted(set(names))
+    if wanted == []:
+        return 0
+    result = await transaction.run_file("release_held_runs", {"names": wanted})
+    return result.rowcount
 
 
 async def unblock_runs(transaction: Transaction, ended: Sequence[RowMapping]) -> int:
@@ -196,6 +231,15 @@ async def replace_runs(transaction: Transaction, run_ids: Sequence[UUID]) -> Seq
         return []
     result = await transaction.run_file("replace_runs", {"ids": list(run_ids)})
     return result.mappings().all()
+
+
+async def read_unfinished(connection: ReadConnection, run_ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of the runs that are queued or running."""
+    query = select(Run.id).where(
+        col(Run.id).in_(list(run_ids)),
+        col(Run.state).in_([RunState.QUEUED, RunState.RUNNING]),
+    )
+    return list((await connection.exec(query)).all())
 
 
 async def finish_runs(
@@ -242,11 +286,16 @@ async def lock_lost_runs(
 
 
 async def read_next_start(connection: ReadConnection) -> float | None:
-    """Return in how many seconds the earliest queued run is due; negative when it already is."""
+    """Return in how many seconds the earliest queued run is due; negative when it already is.
+
+    None when there is none, or while the instance starts nothing.
+    """
     result = await connection.execute(
         text(
             "SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float"
             " FROM run WHERE state = 'QUEUED' AND blocked_at IS NULL"
+            " AND (SELECT scheduler.state IN ('RUNNING', 'PAUSED')"
+            " FROM scheduler_state AS scheduler)"
         )
     )
     seconds: float | None = result.scalar_one()

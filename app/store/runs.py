@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from app.core.vocabulary import RunState
 from app.models import Attempt, Run, RunLogChunk, Worker
-from app.store.database import ReadConnection
+from app.store.database import ReadConnection, Transaction
 from app.store.filters import RunFilter
 from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
 
@@ -26,12 +26,31 @@ async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -
     return (await connection.exec(query)).first()
 
 
+async def lock_run(transaction: Transaction, project_id: UUID, run_id: UUID) -> Run | None:
+    """Return one run and keep claims and finishers from changing it."""
+    query = select(Run).where(col(Run.project_id) == project_id, col(Run.id) == run_id)
+    return (await transaction.exec(query.with_for_update())).first()
+
+
 async def read_runs(
     connection: ReadConnection, project_id: UUID, run_ids: Iterable[UUID]
 ) -> dict[UUID, Run]:
     """Return runs by id."""
     query = select(Run).where(col(Run.project_id) == project_id, col(Run.id).in_(set(run_ids)))
     return {run.id: run for run in (await connection.exec(query)).all()}
+
+
+async def read_newest_ids(
+    connection: ReadConnection, project_id: UUID, narrowed: RunFilter, *, limit: int
+) -> list[UUID]:
+    """Return the ids of the newest runs that pass a filter."""
+    query = (
+        select(Run.id)
+        .where(col(Run.project_id) == project_id, narrowed.condition())
+        .order_by(col(Run.id).desc())
+        .limit(limit)
+    )
+    return list((await connection.exec(query)).all())
 
 
 def select_runs(project_id: UUID, narrowed: RunFilter) -> Select[Any]:

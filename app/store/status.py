@@ -22,12 +22,15 @@ class Control:
     changed_by: ActorRecord | None
     changed_at: datetime
     version: int
+    is_emergency: bool
 
 
 async def read_control(connection: ReadConnection) -> Control:
     """Return the control state."""
     row = (await connection.exec(select(SchedulerControl))).one()
-    return Control(row.state, row.reason, row.changed_by, row.changed_at, row.version)
+    return Control(
+        row.state, row.reason, row.changed_by, row.changed_at, row.version, row.is_emergency
+    )
 
 
 async def read_activity(connection: ReadConnection) -> RowMapping:
@@ -42,9 +45,9 @@ async def read_lateness(connection: ReadConnection, minutes: int) -> RowMapping:
     return result.mappings().one()
 
 
-async def read_queues(connection: ReadConnection) -> list[dict[str, Any]]:
-    """Return each queue that has something queued or running."""
-    result = await connection.run_file("read_queues", {})
+async def read_queues(connection: ReadConnection, name: str | None = None) -> list[dict[str, Any]]:
+    """Return each queue that is controlled, has work, or had some a moment ago; or one of them."""
+    result = await connection.run_file("read_queues", {"name": name})
     return [dict(row) for row in result.mappings()]
 
 

@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from sqlalchemy import insert, text, update
-from sqlmodel import col
+from sqlmodel import col, select
 
-from app.core.vocabulary import WorkerState
+from app.core.vocabulary import WorkerRequest, WorkerState
 from app.models import Worker
-from app.store.database import Transaction
+from app.store.database import ReadConnection, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,52 @@ async def register_worker(transaction: Transaction, worker: WorkerIdentity) -> N
     await transaction.execute(insert(Worker).values(**asdict(worker), queues=[]))
 
 
-async def beat_worker(transaction: Transaction, worker_id: UUID, *, busy: int) -> WorkerState:
-    """Renew a worker's sign of life and return the state others want it in."""
+@dataclass(frozen=True, slots=True)
+class WorkerOrders:
+    """What others ask of a worker. `gives_back`: also the runs it has in hand."""
+
+    state: WorkerState
+    asked_to: WorkerRequest | None = None
+    drain_seconds: float | None = None
+    gives_back: bool = False
+
+    @property
+    def drains(self) -> bool:
+        """Return whether it is to end."""
+        return self.state is WorkerState.DRAINING
+
+
+async def beat_worker(transaction: Transaction, worker_id: UUID, *, busy: int) -> WorkerOrders:
+    """Renew a worker's sign of life and return what others ask of it."""
     result = await transaction.run_file("beat_worker", {"worker_id": worker_id, "busy": busy})
-    return WorkerState(result.scalar_one())
+    row = result.one()
+    return WorkerOrders(
+        state=WorkerState(row.state),
+        asked_to=None if row.asked_to is None else WorkerRequest(row.asked_to),
+        drain_seconds=row.drain_seconds,
+        gives_back=row.gives_back,
+    )
+
+
+async def ask_workers(
+    transaction: Transaction,
+    worker_id: UUID | None,
+    asked_to: WorkerRequest,
+    *,
+    drain_seconds: float | None,
+) -> list[UUID]:
+    """Ask one worker, or all of them, to drain; return the ids of those that were there."""
+    result = await transaction.run_file(
+        "ask_worker",
+        {"worker_id": worker_id, "asked_to": asked_to.value, "drain_seconds": drain_seconds},
+    )
+    return list(result.scalars())
+
+
+async def read_worker(connection: ReadConnection, worker_id: UUID) -> Worker | None:
+    """Return one worker."""
+    query = select(Worker).where(col(Worker.id) == worker_id)
+    return (await connection.exec(query)).first()
 
 
 async def note_tick(transaction: Transaction, worker_id: UUID) -> None:

@@ -1,5 +1,8 @@
 """Renew the leases of a worker's runs, on a thread that no run can block.
 
+A hint makes it beat at once, so that a cancel or a drain is quick; without Redis the next ordinary
+beat finds what was asked.
+
 The thread has an event loop and a connection of its own, so a Python function that blocks the
 worker's loop, or a claim that waits for a lock, never costs a lease. What the answer does not
 name is no longer this worker's and is killed at once. While PostgreSQL is away leases cannot be
@@ -15,16 +18,17 @@ from uuid import UUID
 import structlog
 
 from app.core.clock import elapsed_seconds
-from app.core.vocabulary import WorkerState
 from app.runtime import EngineIntervals
+from app.store.control import read_forced_cancels
 from app.store.database import Database
 from app.store.queue import renew_leases
-from app.store.workers import beat_worker
+from app.store.workers import WorkerOrders, beat_worker
 from app.worker.failures import note_failure
 from app.worker.runner import Runner
 
 _AGAIN_SECONDS = 1.0
 _SHORTEST_SECONDS = 0.2
+_LEAST_PAUSE_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -38,15 +42,16 @@ class Heartbeat:
         *,
         worker_id: UUID,
         intervals: EngineIntervals,
-        on_state: Callable[[WorkerState], None],
+        on_orders: Callable[[WorkerOrders], None],
     ) -> None:
         self._open_database = open_database
         self._runner = runner
         self._worker_id = worker_id
         self._intervals = intervals
-        self._on_state = on_state
+        self._on_orders = on_orders
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._ended = asyncio.Event()
         self._renewed_at = elapsed_seconds()
@@ -55,9 +60,14 @@ class Heartbeat:
         """Begin to beat."""
         self._thread.start()
 
+    def beat_soon(self) -> None:
+        """Beat at once: somebody has asked something of a worker or a run."""
+        self._wanted.set()
+
     async def stop(self) -> None:
         """Stop beating and wait for the thread to end."""
         self._stopping.set()
+        self._wanted.set()
         await self._ended.wait()
 
     async def ended(self) -> None:
@@ -76,8 +86,11 @@ class Heartbeat:
         database = self._open_database()
         try:
             while not self._stopping.is_set():
+                self._wanted.clear()
                 pause_seconds = await self._beat_once(database)
-                await asyncio.to_thread(self._stopping.wait, pause_seconds)
+                # However many ask, this is the least time from one beat to the next.
+                await asyncio.to_thread(self._stopping.wait, _LEAST_PAUSE_SECONDS)
+                await asyncio.to_thread(self._wanted.wait, pause_seconds)
         finally:
             await database.close()
 
@@ -105,16 +118,30 @@ class Heartbeat:
     async def _beat(self, database: Database) -> None:
         held = self._runner.held
         async with database.transaction() as transaction:
-            state = await beat_worker(transaction, self._worker_id, busy=self._runner.busy)
+            orders = await beat_worker(transaction, self._worker_id, busy=self._runner.busy)
             own = await renew_leases(
                 transaction,
                 held,
                 worker_id=self._worker_id,
                 lease_seconds=self._intervals.lease_seconds,
             )
-        self._loop.call_soon_threadsafe(self._on_state, state)
+            asked = [run_id for run_id, is_asked in own.items() if is_asked]
+            forced = await read_forced_cancels(transaction, asked) if asked else set()
+        self._loop.call_soon_threadsafe(self._obey, orders, held, own, forced)
+
+    def _obey(
+        self,
+        orders: WorkerOrders,
+        held: dict[UUID, int],
+        own: dict[UUID, bool],
+        forced: set[UUID],
+    ) -> None:
+        """Do on the worker's loop what the heartbeat has heard."""
+        self._on_orders(orders)
         for run_id, token in held.items():
             if run_id not in own:
-                self._loop.call_soon_threadsafe(self._runner.abandon, run_id, token)
+                self._runner.abandon(run_id, token)
             elif own[run_id]:
-                self._loop.call_soon_threadsafe(self._runner.cancel, run_id, token)
+                self._runner.cancel(run_id, token, force=run_id in forced)
+            elif orders.gives_back:
+                self._runner.give_back(run_id, token)

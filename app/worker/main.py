@@ -8,8 +8,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import aclosing, suppress
 from functools import partial
 
 import structlog
@@ -17,14 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
 from app.config import Settings
-from app.core.vocabulary import WorkerState
+from app.core.vocabulary import WorkerRequest, WorkerState
 from app.handlers.registry import Handlers
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.firing import fire_due
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
-from app.store.workers import WorkerIdentity
+from app.store.workers import WorkerIdentity, WorkerOrders
 from app.worker.arq_worker import run_arq_worker
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
@@ -38,18 +38,42 @@ _CANCEL_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
-async def run_worker(settings: Settings) -> None:
-    """Fire and execute until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+class Leave:
+    """The word to end, and how: from a signal, or from those who control the instance."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.drain_seconds = _DRAIN_SECONDS
+        self.restarts = False
+
+    def on_signal(self) -> None:
+        """End; whoever sends signals also starts processes."""
+        self.restarts = False
+        self.asked.set()
+
+    def on_orders(self, orders: WorkerOrders) -> None:
+        """End when asked to, for good or to begin anew."""
+        if not orders.drains or self.asked.is_set():
+            return
+        if orders.drain_seconds is not None:
+            self.drain_seconds = orders.drain_seconds
+        self.restarts = orders.asked_to is WorkerRequest.RESTART
+        self.asked.set()
+
+
+async def run_worker(settings: Settings) -> bool:
+    """Fire and execute until told to stop; return whether to begin anew as a new process."""
+    leave = Leave()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, leave.on_signal)
     async with open_runtime(settings) as runtime:
         handlers = await Handlers.open(runtime.handler_options)
         try:
-            await _serve(settings, runtime, handlers, stop)
+            await _serve(settings, runtime, handlers, leave)
         finally:
             await handlers.close()
+    return leave.restarts
 
 
 async def tick_once(settings: Settings) -> None:
@@ -59,9 +83,7 @@ async def tick_once(settings: Settings) -> None:
         _log.info("tick.done", schedules=fired.schedules, runs=fired.runs)
 
 
-async def _serve(
-    settings: Settings, runtime: Runtime, handlers: Handlers, stop: asyncio.Event
-) -> None:
+async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave: Leave) -> None:
     worker = WorkerIdentity(
         id=new_id(),
         host=socket.gethostname(),
@@ -77,12 +99,12 @@ async def _serve(
         runner,
         worker_id=worker_id,
         intervals=runtime.intervals,
-        on_state=_stop_when_asked(stop),
+        on_orders=leave.on_orders,
     )
     async with serve_health(
         settings.worker_host, settings.worker_port, is_ready=partial(_is_ready, runtime)
     ):
-        if not await _register(runtime, worker, stop):
+        if not await _register(runtime, worker, leave.asked):
             return
         _log.info("worker.started", worker_id=str(worker_id), slots=settings.worker_slots)
         heartbeat.start()
@@ -94,13 +116,18 @@ async def _serve(
             asyncio.create_task(loop)
             for loop in (bell, ticker.run(), Sweeper(runtime, runner).run())
         ]
-        running = [asyncio.create_task(loop) for loop in (runner.run(), heartbeat.ended())]
-        defect = await _until_stopped(stop, [*finding, *running])
+        running = [
+            asyncio.create_task(loop)
+            for loop in (runner.run(), heartbeat.ended(), _beat_when_hinted(runtime, heartbeat))
+        ]
+        defect = await _until_stopped(leave.asked, [*finding, *running])
+        # First of all, and before anything that waits: from here on nothing fires or starts here.
         ticker.stop()
+        runner.stop_claiming()
         await _say(runtime, worker, WorkerState.DRAINING)
         # Rings and ticks are for those who go on.
         await _cancel([zones, *finding])
-        await runner.drain(timeout_seconds=_DRAIN_SECONDS)
+        await runner.drain(timeout_seconds=leave.drain_seconds)
         await heartbeat.stop()
         await _cancel(running)
         await _say(runtime, worker, WorkerState.STOPPED)
@@ -150,12 +177,10 @@ async def _cancel(loops: Iterable[asyncio.Task[None]]) -> None:
         _, left = await asyncio.wait(left, timeout=_CANCEL_SECONDS)
 
 
-def _stop_when_asked(stop: asyncio.Event) -> Callable[[WorkerState], None]:
-    def on_state(state: WorkerState) -> None:
-        if state is WorkerState.DRAINING:
-            stop.set()
-
-    return on_state
+async def _beat_when_hinted(runtime: Runtime, heartbeat: Heartbeat) -> None:
+    async with aclosing(runtime.worker_channel.hints()) as hints:
+        async for _ in hints:
+            heartbeat.beat_soon()
 
 
 def _heartbeat_database(settings: Settings) -> Database:

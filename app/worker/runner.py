@@ -103,9 +103,17 @@ class Runner:
         if self._tasks or not await self._finisher.settle(timeout_seconds=_SETTLE_SECONDS):
             _log.warning("worker.runs_left", runs=len(self._held))
 
-    def cancel(self, run_id: UUID, fencing_token: int) -> None:
-        """End a run because somebody asked for it."""
-        self._end(Attempt(run_id, fencing_token), _CANCELLED)
+    def stop_claiming(self) -> None:
+        """Take nothing new from now on."""
+        self._draining = True
+
+    def cancel(self, run_id: UUID, fencing_token: int, *, force: bool = False) -> None:
+        """End a run because somebody asked for it; by force: without grace."""
+        self._end(Attempt(run_id, fencing_token), _KILLED if force else _CANCELLED)
+
+    def give_back(self, run_id: UUID, fencing_token: int) -> None:
+        """End a run that is to begin again elsewhere or later."""
+        self._end(Attempt(run_id, fencing_token), _GIVEN_BACK)
 
     def abandon(self, run_id: UUID, fencing_token: int) -> None:
         """Kill a run at once whose lease is gone: another attempt may already have begun."""
@@ -121,12 +129,16 @@ class Runner:
                 self.abandon(*attempt)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Tell an attempt to end, once: a second word would disturb its tidying up."""
+        """Tell an attempt to end, once: a second word would disturb its tidying up.
+
+        Unless that word is to make short work of it.
+        """
         task, told = self._tasks.get(attempt), self._endings.get(attempt)
-        if task is None or told is _LOST or (told is not None and outcome is not _LOST):
+        is_urgent = outcome is _LOST or outcome is _KILLED
+        if task is None or told is _LOST or told is outcome or (told is not None and not is_urgent):
             return
         self._endings[attempt] = outcome
-        task.cancel(KILL_NOW if outcome is _LOST else None)
+        task.cancel(KILL_NOW if is_urgent else None)
 
     async def _tasks_ended(self, timeout_seconds: float) -> None:
         if self._tasks:
@@ -244,6 +256,10 @@ class Runner:
 _CANCELLED = Outcome(
     RunState.CANCELLED,
     error=Failure(FailureReason.ERROR, "Cancelled", "The run was cancelled."),
+)
+_KILLED = Outcome(
+    RunState.CANCELLED,
+    error=Failure(FailureReason.ERROR, "Cancelled", "The run was cancelled by force."),
 )
 _GIVEN_BACK = Outcome(
     RunState.CANCELLED,

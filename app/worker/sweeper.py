@@ -7,6 +7,7 @@ import structlog
 
 from app.core.clock import elapsed_seconds
 from app.runtime import Runtime
+from app.services.controlling import settle_control
 from app.services.schedules.timed_pauses import resume_ended_pauses
 from app.services.sweeping import Swept, sweep
 from app.worker.failures import note_failure
@@ -39,6 +40,7 @@ class Sweeper:
         try:
             swept = await sweep(self._runtime, swept_at=self._swept_at)
             await resume_ended_pauses(self._runtime)
+            await settle_control(self._runtime)
         except Exception as error:
             note_failure(_log, "sweep.failed", error)
             self._hold_off()

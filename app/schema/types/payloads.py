@@ -5,6 +5,7 @@ import strawberry
 from app.schema.errors import UserError
 from app.schema.types.jobs import Job
 from app.schema.types.runs import Run
+from app.schema.types.scheduler import Queue, SchedulerStatus, Worker
 from app.schema.types.schedules import Schedule
 
 _REPLAYED = "Whether this is the result of an earlier request with the same idempotency key."
@@ -35,6 +36,32 @@ class RunPayload:
 
     run: Run | None = strawberry.field(default=None, description="The run.")
     replayed: bool = strawberry.field(default=False, description=_REPLAYED)
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of controlling the instance.")
+class SchedulerPayload:
+    """A payload."""
+
+    status: SchedulerStatus | None = strawberry.field(
+        default=None, description="The state of the instance afterwards."
+    )
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of controlling a queue.")
+class QueuePayload:
+    """A payload."""
+
+    queue: Queue | None = strawberry.field(default=None, description="The queue.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of asking something of a worker.")
+class WorkerPayload:
+    """A payload."""
+
+    worker: Worker | None = strawberry.field(default=None, description="The worker.")
     errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
 

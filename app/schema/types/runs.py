@@ -232,6 +232,14 @@ class Run(Node):
         record = await info.context.loaders.schedules.load(self.row.schedule_id)
         return None if record is None else Schedule.of(record, info.context.principal)
 
+    @strawberry.field(description="The run that this one repeats.")
+    async def rerun_of(self, info: Info) -> "Run | None":
+        """Load the run."""
+        if self.row.rerun_of_id is None:
+            return None
+        row = await info.context.loaders.runs.load(self.row.rerun_of_id)
+        return None if row is None else Run.of(row)
+
     @strawberry.field(description="The worker that has it, or had it last.")
     async def worker(self, info: Info) -> Worker | None:
         """Load the worker."""

@@ -63,21 +63,31 @@ class Worker:
 
 @strawberry.type(description="A named lane of runs.")
 class Queue:
-    """A queue that has work."""
+    """A queue."""
 
-    name: str = strawberry.field(description="Its name.")
+    name: str = strawberry.field(description="Its name, the same in every project.")
+    paused: bool = strawberry.field(description="Whether none of its runs start.")
+    limit: int | None = strawberry.field(
+        description="How many of its runs may be under way at once."
+    )
     depth: int = strawberry.field(description="How many runs wait and are due.")
     running: int = strawberry.field(description="How many are under way.")
     oldest_age: timedelta | None = strawberry.field(description="How long the oldest has waited.")
+    throughput_per_minute: float = strawberry.field(
+        description="How many of its runs ended a minute, over the last 5 minutes."
+    )
 
     @classmethod
     def of(cls, value: QueueStatus) -> "Queue":
         """Return the public form."""
         return cls(
             name=value.name,
+            paused=value.paused,
+            limit=value.limit,
             depth=value.depth,
             running=value.running,
             oldest_age=value.oldest_age,
+            throughput_per_minute=value.throughput_per_minute,
         )
 
 
@@ -128,7 +138,9 @@ class SchedulerStatus:
     )
     lateness: Lateness | None = strawberry.field(description="Of the last 15 minutes' runs.")
     workers: list[Worker] = strawberry.field(description="The workers.")
-    queues: list[Queue] = strawberry.field(description="The queues that have work.")
+    queues: list[Queue] = strawberry.field(
+        description="The queues that somebody controls, or that have work."
+    )
     dependencies: list[Dependency] = strawberry.field(description="What it needs.")
 
     @classmethod

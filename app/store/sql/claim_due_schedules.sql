@@ -1,6 +1,7 @@
 -- claim_due_schedules: lock due schedules that no other ticker holds, oldest first, with what their
 -- runs inherit from the job. NO KEY: an insert that references a schedule (a manual run, say)
 -- holds a key-share lock on it, which must not make the tick skip it. The job is only read.
+-- Nothing is due unless the instance runs; share_control came before.
 -- :as_of is null in production, so that every ticker shares PostgreSQL's clock.
 -- Values that a herd shares come as text, to be read once.
 SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule.version,
@@ -10,7 +11,7 @@ SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule
        schedule.timing_before::text AS timing_before, schedule.overlap,
        schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
        schedule.parameters::text AS parameters, schedule.tags::text AS tags, schedule.priority,
-       schedule.cursor_at,
+       schedule.cursor_at, schedule.next_run_at,
        coalesce(cast(:as_of AS timestamptz), now()) AS as_of,
        job.queue AS job_queue,
        job.priority AS job_priority,
@@ -21,6 +22,7 @@ SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule
   JOIN job ON job.id = schedule.job_id
  WHERE schedule.next_run_at
        <= coalesce(cast(:as_of AS timestamptz), now()) + make_interval(secs => :look_ahead_seconds)
+   AND (SELECT scheduler.state = 'RUNNING' FROM scheduler_state AS scheduler)
  ORDER BY schedule.next_run_at, schedule.id
  LIMIT :limit
    FOR NO KEY UPDATE OF schedule SKIP LOCKED

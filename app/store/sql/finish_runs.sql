@@ -9,7 +9,10 @@ UPDATE run
        reason = CASE WHEN ended.state IN ('QUEUED', 'CANCELLED')
                       AND run.cancel_requested_at IS NOT NULL
                      THEN coalesce(run.reason, 'CANCEL_REQUESTED') ELSE ended.reason END,
-       message = ended.message,
+       -- Who asked for the cancel has left a word.
+       message = CASE WHEN ended.state IN ('QUEUED', 'CANCELLED')
+                       AND run.cancel_requested_at IS NOT NULL
+                      THEN coalesce(run.message, ended.message) ELSE ended.message END,
        error = ended.error,
        result = ended.result,
        crash_count = run.crash_count + ended.crashes,

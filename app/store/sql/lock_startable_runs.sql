@@ -1,6 +1,8 @@
 -- lock_startable_runs: take the queued runs that are due, by priority and then by due instant, and
 -- hold their rows until the claim commits; rows another worker holds are skipped. The inner select
 -- is a fence: PostgreSQL may otherwise lock more rows than LIMIT allows.
+-- Nothing starts while the instance is stopped or drains (share_control came before), nor in a
+-- worker that drains. queue_is_controlled: it is paused or has a limit, which lock_queues reads.
 -- is_judge: overlap is judged by one worker a schedule at a time, so an advisory lock on the
 -- schedule comes with the row; what its last holder decided is visible to the next statement.
 WITH startable AS MATERIALIZED (
@@ -9,6 +11,12 @@ WITH startable AS MATERIALIZED (
      WHERE run.state = 'QUEUED'
        AND run.blocked_at IS NULL
        AND run.next_attempt_at <= now()
+       AND (SELECT scheduler.state IN ('RUNNING', 'PAUSED') FROM scheduler_state AS scheduler)
+       AND NOT EXISTS (
+           SELECT 1
+             FROM worker
+            WHERE worker.id = :worker_id
+              AND worker.state IN ('DRAINING', 'STOPPED'))
      ORDER BY run.priority DESC, run.next_attempt_at, run.id
      LIMIT :limit
        FOR UPDATE SKIP LOCKED
@@ -26,12 +34,17 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        job.timeout_seconds AS job_timeout_seconds, job.on_worker_lost AS job_on_worker_lost,
        job.concurrency_limit AS job_concurrency_limit,
        project.key AS project_key, schedule.key AS schedule_key, schedule.max_runs AS schedule_max_runs,
-       counters.last_success_for AS previous_success_for,
+       -- A run made again works on the same interval as the first time.
+       CASE WHEN startable.cause = 'RERUN' THEN startable.previous_success_for
+            ELSE counters.last_success_for END AS previous_success_for,
+       coalesce(control.paused OR control.concurrency_limit IS NOT NULL, false)
+       AS queue_is_controlled,
        startable.schedule_id IS NULL OR startable.overlap = 'ALLOW' OR pg_try_advisory_xact_lock(
            hashtextextended(startable.schedule_id::text, 7436190255)) AS is_judge
   FROM startable
   JOIN job ON job.id = startable.job_id
   JOIN project ON project.id = startable.project_id
+  LEFT JOIN queue AS control ON control.name = startable.queue
   LEFT JOIN schedule ON schedule.id = startable.schedule_id
   LEFT JOIN schedule_counters AS counters ON counters.schedule_id = startable.schedule_id
  ORDER BY startable.priority DESC, startable.next_attempt_at, startable.id

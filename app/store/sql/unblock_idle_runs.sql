@@ -10,6 +10,7 @@ UPDATE run
          JOIN job ON job.id = waiting.job_id
         WHERE waiting.state = 'QUEUED'
           AND waiting.blocked_at IS NOT NULL
+          AND NOT waiting.blocked_on_queue
           AND (job.concurrency_limit IS NULL
                OR job.concurrency_limit > (
                   SELECT count(*)

@@ -14,6 +14,7 @@ UPDATE run
                WHERE waiting.schedule_id = ended.schedule_id
                  AND waiting.state = 'QUEUED'
                  AND waiting.blocked_at IS NOT NULL
+                 AND NOT waiting.blocked_on_queue
                ORDER BY waiting.next_attempt_at, waiting.id
                LIMIT 1
                  FOR UPDATE SKIP LOCKED) AS first
@@ -26,6 +27,7 @@ UPDATE run
                WHERE waiting.job_id = ended.job_id
                  AND waiting.state = 'QUEUED'
                  AND waiting.blocked_at IS NOT NULL
+                 AND NOT waiting.blocked_on_queue
                  AND (waiting.overlap = 'ALLOW' OR NOT EXISTS (
                       SELECT 1
                         FROM run AS busy
