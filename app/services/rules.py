@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import orjson
 from jsonschema.exceptions import SchemaError, ValidationError
+from referencing.exceptions import Unresolvable
 
 from app.core.errors import Invalid, InvalidInput
 
@@ -115,7 +116,11 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any] | 
     if schema is None:
         return
     validator = jsonschema.Draft202012Validator(dict(schema))
-    errors = sorted(validator.iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    try:
+        errors = sorted(validator.iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    except (RecursionError, Unresolvable) as error:
+        message = "The job's parameters schema refers to itself without end, or to nothing."
+        raise Invalid(message, path=("parameters",)) from error
     if errors:
         raise InvalidInput(_parameter_error(error) for error in errors[:20])
 

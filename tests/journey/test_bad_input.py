@@ -331,6 +331,15 @@ async def test_number_that_json_cannot_keep_is_refused_with_its_path(desk: Desk)
     assert answer.refusals() == [("INVALID", "parameters")]
 
 
+@pytest.mark.parametrize("reference", ["#", "#/nowhere"])
+async def test_schema_that_leads_nowhere_is_named_as_the_reason(desk: Desk, reference: str) -> None:
+    given = desk.job(key=f"lost-{uuid4().hex}", parametersSchema={"$ref": reference})
+    job = (await desk.ask(JOB, input=given)).body["data"]["jobCreate"]["job"]
+    async with desk.nothing_written():
+        answer = await desk.ask(SCHEDULE, input=desk.schedule(jobId=job["id"]))
+    assert [code for code, _ in answer.refusals()] == ["INVALID"]
+
+
 async def test_every_other_text_comes_back_as_it_was(desk: Desk) -> None:
     text = "Grüße, שלום, 您好 👩‍👩‍👧 e\u0301 \u202eabc\u202c \\ ' \" \u2028 \x7f"
     given = desk.job(key="any-text", name=text, description=text, parameters={text: text})
