@@ -1,1 +1,1 @@
-"""Measurements, each with its baseline in the same run."""
+"""Measurements of Tickwheel, each beside its baseline from the same run."""

@@ -229,10 +229,10 @@ async def test_an_error_with_text_that_postgresql_refuses_holds_up_nobody(
     good, bad = await engine.schedule(), await engine.schedule()
     plan = firing._plan
 
-    def fail_for_bad(schedule: Any, look_ahead: timedelta) -> Any:
+    def fail_for_bad(schedule: Any, *more: Any) -> Any:
         if schedule["id"] == bad:
             raise ValueError("\0 and \ud800, over and over again. " * 10_000)
-        return plan(schedule, look_ahead)
+        return plan(schedule, *more)
 
     monkeypatch.setattr(firing, "_plan", fail_for_bad)
     await fire_due(engine.runtime, as_of=NOON)
