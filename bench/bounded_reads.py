@@ -105,8 +105,9 @@ def main() -> int:
     baseline, measured = results
     for name, (seconds, answer) in measured.items():
         alone, _ = baseline[name]
-        figures = f"{seconds:7.3f} s at {schedules:,}, {alone:.3f} s at {_BASELINE:,}"
-        print(f"{name:24} {figures}: {answer}")
+        print(
+            f"{name:24} {seconds:7.3f} s at {schedules:,}, {alone:.3f} s at {_BASELINE:,}: {answer}"
+        )
     return 0
 
 

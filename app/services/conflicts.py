@@ -107,6 +107,7 @@ async def find_conflicts(
     slots = await read_slots(connection)
     found = await _duplicates(connection, project_id, stretch)
     found += await _overlaps(connection, by_schedule, stretch)
+    budget.start()
     ahead = await computed(lambda: _Ahead(by_job, slots).look(courses, stretch, budget))
     found += _besides(ahead.conflicts(), found)
     chosen = [each for each in found if _RANK[each.severity] >= _RANK[least]]

@@ -9,9 +9,9 @@ of its own, so that the other callers of the process are not kept waiting.
 import asyncio
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ import structlog
 from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid, LimitExceeded
 from app.core.time import Occurrence, Timetable
+from app.core.time.cron_syntax import parse_cron
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.store.database import ReadConnection
 from app.store.filters import ScheduleFilter
@@ -27,11 +28,13 @@ from app.store.outlook import (
     Durations,
     read_definitions,
     read_durations,
+    read_members,
     read_next_schedules,
 )
 from app.store.schedules import ScheduleRecord, read_schedules
 
-MOST_DEFINITIONS = 20_000
+MOST_DEFINITIONS = 2_000
+MOST_SPREAD = 2_000
 MOST_OCCURRENCES = 1_000
 MOST_BUCKETS = 2_000
 MOST_RUNS_READ = 20_000
@@ -42,21 +45,25 @@ _log = structlog.get_logger(__name__)
 
 
 class Budget:
-    """The time a read may take, counted from its beginning."""
+    """The time a read may take to compute; what PostgreSQL takes is bounded by its own limit."""
 
     def __init__(self, seconds: float = 3.0) -> None:
-        self._started = elapsed_seconds()
+        self._began = self._started = elapsed_seconds()
         self._seconds = seconds
+
+    def start(self) -> None:
+        """Begin to compute: what the computation needs has been read."""
+        self._started = elapsed_seconds()
 
     @property
     def spent_seconds(self) -> float:
-        """Return how long it has taken so far."""
-        return elapsed_seconds() - self._started
+        """Return how long it has taken so far, with what was read."""
+        return elapsed_seconds() - self._began
 
     @property
     def is_spent(self) -> bool:
         """Return whether it is time to answer."""
-        return self.spent_seconds >= self._seconds
+        return elapsed_seconds() - self._started >= self._seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +127,77 @@ async def read_courses(
     most_members: int,
     narrowed: ScheduleFilter | None = None,
 ) -> tuple[list[Course], bool]:
-    """Return every definition in use with its timetable; False: there are more."""
-    definitions = await read_definitions(
+    """Return every definition in use with its timetable.
+
+    False: there are more than are looked at, and some of the rare ones stand for the others.
+    """
+    definitions, total = await read_definitions(
         connection,
         project_id,
-        limit=MOST_DEFINITIONS + 1,
+        limit=MOST_DEFINITIONS,
         most_members=most_members,
         narrowed=narrowed,
     )
-    is_whole = len(definitions) <= MOST_DEFINITIONS
-    definitions = definitions[:MOST_DEFINITIONS]
+    seen = sum(each.schedules for each in definitions)
+    definitions = _standing_for(definitions, total - seen)
+    definitions, is_counted = await _spread(connection, project_id, definitions, narrowed)
     calendars = await load_calendars(connection, *(each.columns for each in definitions))
-    return courses_of(definitions, calendars), is_whole
+    return courses_of(definitions, calendars), total == seen and is_counted
+
+
+def _standing_for(definitions: Sequence[Definition], unseen: int) -> list[Definition]:
+    """Let the rarest definitions stand for those that were not read."""
+    if not unseen:
+        return list(definitions)
+    fewest = min(each.schedules for each in definitions)
+    rare = sum(1 for each in definitions if each.schedules == fewest)
+    weight = fewest + max(1, round(unseen / rare))
+    return [
+        replace(each, schedules=weight) if each.schedules == fewest else each
+        for each in definitions
+    ]
+
+
+async def _spread(
+    connection: ReadConnection,
+    project_id: UUID,
+    definitions: Sequence[Definition],
+    narrowed: ScheduleFilter | None,
+) -> tuple[list[Definition], bool]:
+    """Take definitions apart whose schedules each have a slot of their own.
+
+    Of very many, a sample stands for all; False says so.
+    """
+    shared = [each for each in definitions if not uses_hash(each.columns)]
+    spread = [each for each in definitions if uses_hash(each.columns)]
+    if not spread:
+        return shared, True
+    members = await read_members(
+        connection,
+        project_id,
+        {each.group for each in spread},
+        limit=MOST_SPREAD,
+        narrowed=narrowed,
+    )
+    found = sum(len(schedules) for schedules in members.values())
+    total = sum(each.schedules for each in spread)
+    weight = max(1, round(total / max(1, found)))
+    single = [
+        Definition(schedule.model_dump(), weight, [schedule.id], group)
+        for group, schedules in members.items()
+        for schedule in schedules
+    ]
+    return shared + single, found == total
+
+
+def uses_hash(columns: Mapping[str, Any]) -> bool:
+    """Return whether a definition says `H`, and so means another slot for each schedule."""
+    timings = [*columns["timings"], *(columns["timing_before"] or {}).get("timings", ())]
+    return any("cron" in timing and _says_hash(timing["cron"]["expression"]) for timing in timings)
+
+
+def _says_hash(expression: str) -> bool:
+    return "H" in expression.upper() and parse_cron(expression).uses_hash
 
 
 def walk(
@@ -243,6 +309,7 @@ async def _read_later(
     courses, is_whole = await read_courses(
         connection, project_id, most_members=question.limit + 1, narrowed=question.narrowed
     )
+    budget.start()
     wanted, reached = await computed(lambda: _members(courses, question, budget))
     records = await read_schedules(connection, project_id, wanted)
     calendars = await load_calendars(
@@ -280,10 +347,7 @@ def _walk_all(
 def _single(records: Mapping[UUID, ScheduleRecord], calendars: Calendars) -> list[Course]:
     """Return schedules as definitions of their own."""
     return courses_of(
-        [
-            Definition(record.schedule.model_dump(), 1, _runs_left(record), [id_])
-            for id_, record in records.items()
-        ],
+        [Definition(record.schedule.model_dump(), 1, [id_]) for id_, record in records.items()],
         calendars,
     )
 
@@ -303,13 +367,6 @@ def _collect(
     except BudgetSpent:
         return planned, True
     return planned, False
-
-
-def _runs_left(record: ScheduleRecord) -> int | None:
-    schedule = record.schedule
-    if schedule.max_runs is None:
-        return None
-    return max(0, schedule.max_runs - schedule.runs_made)
 
 
 async def read_forecast(
@@ -336,6 +393,7 @@ async def read_forecast(
         )
     courses, is_whole = await read_courses(connection, project_id, most_members=0)
     by_job, _ = await read_durations(connection, project_id, limit=MOST_RUNS_READ)
+    budget.start()
     buckets, reached = await computed(
         lambda: _fill(
             courses, by_job, _Span(start, until, bucket, max(start, counted_from)), budget

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Text, Uuid, case, cast, func, literal_column
+from sqlalchemy import BigInteger, ColumnElement, Select, Uuid, func, literal_column
 from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col, select
 
 from app.core.vocabulary import RunState, WorkerState
@@ -23,32 +24,46 @@ from app.store.schedules import ScheduleRecord, select_records
 
 _RAN = (RunState.SUCCEEDED, RunState.FAILED, RunState.TIMED_OUT)
 
-# An expression that asks for a slot of its own; then each schedule is a definition by itself.
-_USES_HASH = r'"expression": "([^"]*[^A-Za-z"])?[Hh]([^A-Za-z][^"]*)?"'
-
-_DEFINITION: tuple[Any, ...] = (
-    col(Schedule.job_id),
-    col(Schedule.timings),
-    col(Schedule.timezone),
-    col(Schedule.dst_gap),
-    col(Schedule.dst_fold),
-    col(Schedule.start_at),
-    col(Schedule.end_at),
-    col(Schedule.calendar_ids),
-    col(Schedule.calendar_mode),
-    col(Schedule.effective_from),
-    col(Schedule.timing_before),
+# Everything that decides when a schedule fires, but for the slots of H, as one number. Grouping by
+# it takes a fifth of the time of grouping by the columns.
+_DECIDING = (
+    "timings",
+    "timezone",
+    "dst_gap",
+    "dst_fold",
+    "start_at",
+    "end_at",
+    "calendar_ids",
+    "calendar_mode",
+    "effective_from",
+    "timing_before",
+    "max_runs - schedule.runs_made",
+)
+_SAME: ColumnElement[int] = literal_column(
+    "hashtextextended(concat({}), 0)".format(
+        ", '|', ".join(f"schedule.{name}" for name in _DECIDING)
+    ),
+    BigInteger,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A definition that active schedules share: its columns, how many, and some of their ids."""
+    """A definition that active schedules share: its columns, how many, and some of their ids.
+
+    `columns` are those of one of the schedules.
+    """
 
     columns: Mapping[str, Any]
     schedules: int
-    runs_left: int | None
     member_ids: Sequence[UUID]
+    group: int = 0
+
+    @property
+    def runs_left(self) -> int | None:
+        """Return how many runs each of the schedules may still make."""
+        most = self.columns["max_runs"]
+        return None if most is None else max(0, most - self.columns["runs_made"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +90,56 @@ async def read_definitions(
     limit: int,
     most_members: int,
     narrowed: ScheduleFilter | None = None,
-) -> list[Definition]:
-    """Return up to `limit` definitions of active schedules, the most common first."""
-    key = case((cast(Schedule.timings, Text).op("~")(_USES_HASH), col(Schedule.key)), else_="")
-    runs_left = col(Schedule.max_runs) - col(Schedule.runs_made)
-    count = func.count()
-    members = func.array_agg(col(Schedule.id), type_=ARRAY(Uuid))
+) -> tuple[list[Definition], int]:
+    """Return up to `limit` definitions of active schedules, the most common first.
+
+    Also how many active schedules there are, whether or not their definition is among these.
+    """
+    count = func.count().label("schedules")
+    members = func.array_agg(col(Schedule.id), type_=ARRAY(Uuid))[1 : max(1, most_members)]
+    total = func.sum(func.count()).over().label("total")
+    grouped: Select[Any] = select_columns(
+        _SAME.label("same"), count, members.label("member_ids"), total
+    )
+    grouped = _active(grouped, project_id, narrowed).group_by(_SAME, col(Schedule.job_id))
+    chosen = grouped.order_by(count.desc()).limit(limit).subquery()
     query: Select[Any] = select_columns(
-        *_DEFINITION,
-        key.label("key"),
-        runs_left.label("runs_left"),
-        count.label("schedules"),
-        members[1:most_members].label("member_ids"),
-    ).where(col(Schedule.project_id) == project_id, col(Schedule.next_run_at).is_not(None))
-    if narrowed is not None and not is_unfiltered(narrowed):
-        query = query.join(Job, col(Job.id) == col(Schedule.job_id))
-        query = query.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
-        query = query.where(narrowed.standing())
-    query = query.group_by(*_DEFINITION, literal_column("key"), literal_column("runs_left"))
-    rows = (await connection.execute(query.order_by(count.desc()).limit(limit))).mappings()
-    return [
-        Definition(
-            {**row, "jitter_seconds": 0.0},
-            schedules=row["schedules"],
-            runs_left=row["runs_left"],
-            member_ids=row["member_ids"],
-        )
-        for row in rows
+        Schedule, chosen.c.schedules, chosen.c.member_ids, chosen.c.same, chosen.c.total
+    ).join(chosen, col(Schedule.id) == chosen.c.member_ids[1])
+    rows = (await connection.execute(query.order_by(chosen.c.schedules.desc()))).all()
+    definitions = [
+        Definition(schedule.model_dump(), schedules, member_ids, same)
+        for schedule, schedules, member_ids, same, _ in rows
     ]
+    return definitions, int(rows[0].total) if rows else 0
+
+
+async def read_members(
+    connection: ReadConnection,
+    project_id: UUID,
+    groups: Iterable[int],
+    *,
+    limit: int,
+    narrowed: ScheduleFilter | None = None,
+) -> dict[int, list[Schedule]]:
+    """Return up to `limit` schedules of some definitions, by definition."""
+    wanted: Select[Any] = select_columns(_SAME, Schedule).where(_SAME.in_(list(groups)))
+    rows = await connection.execute(_active(wanted, project_id, narrowed).limit(limit))
+    found: dict[int, list[Schedule]] = {}
+    for same, schedule in rows:
+        found.setdefault(same, []).append(schedule)
+    return found
+
+
+def _active(query: Select[Any], project_id: UUID, narrowed: ScheduleFilter | None) -> Select[Any]:
+    query = query.where(
+        col(Schedule.project_id) == project_id, col(Schedule.next_run_at).is_not(None)
+    )
+    if narrowed is None or is_unfiltered(narrowed):
+        return query
+    query = query.join(Job, col(Job.id) == col(Schedule.job_id))
+    query = query.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
+    return query.where(narrowed.standing())
 
 
 async def read_next_schedules(

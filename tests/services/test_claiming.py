@@ -252,7 +252,7 @@ async def test_a_schedule_is_judged_by_one_claim_at_a_time(engine: Engine) -> No
     skip = {"overlap": OverlapPolicy.SKIP}
     await engine.run(job_id, schedule_id, due_at=NOON, **skip)
     async with engine.runtime.database.transaction() as claiming:
-        [row] = await lock_startable_runs(claiming, limit=1)
+        [row] = await lock_startable_runs(claiming, worker_id=await engine.worker(), limit=1)
         assert row["is_judge"]
         await engine.run(job_id, schedule_id, due_at=NOON - SECOND, **skip)
         claim = await engine.claim()
