@@ -14,7 +14,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from app.core.errors import Forbidden, Invalid
-from app.core.vocabulary import ResumeChoice, Role, RunCause, RunState, SchedulerAction
+from app.core.vocabulary import JobKind, ResumeChoice, Role, RunCause, RunState, SchedulerAction
 from app.handlers.execution import SUCCEEDED
 from app.models import Job, Run
 from app.models.columns import new_id
@@ -130,7 +130,12 @@ async def instance(database_url: str, redis_url: str) -> AsyncIterator[Instance]
         async with runtime.database.transaction(PROJECT) as transaction:
             now = await read_now(transaction)
             job = Job(
-                project_id=PROJECT, key="j", name="j", kind="PYTHON", created_at=now, updated_at=now
+                project_id=PROJECT,
+                key="j",
+                name="j",
+                kind=JobKind.PYTHON,
+                created_at=now,
+                updated_at=now,
             )
             job_id = job.id
             transaction.add(job)
