@@ -33,7 +33,6 @@ from app.services.schedules import (
     create_schedule,
 )
 from app.services.sweeping import sweep
-from app.store.control import share_control
 from app.store.instants import read_now
 from tests.schema.api import settings_for
 
@@ -243,16 +242,39 @@ async def test_schedule_whose_last_occurrence_was_taken_back_is_not_completed(
     assert await instance.rows("SELECT state, state_reason FROM schedule") == [("ACTIVE", None)]
 
 
-async def test_pausing_waits_for_the_tick_under_way_and_stopping_for_the_claim(
+async def test_pause_waits_for_the_tick_under_way_and_takes_back_what_it_prepared(
     instance: Instance,
 ) -> None:
+    schedule_id = await instance.schedule("s", 1)
     async with instance.runtime.database.transaction() as transaction:
-        await share_control(transaction)
+        await transaction.execute(text("LOCK TABLE run IN SHARE ROW EXCLUSIVE MODE"))
+        ticking = asyncio.create_task(fire_due(instance.runtime))
+        await waits_for_a_lock(instance, "relation")
         pausing = asyncio.create_task(instance.control("PAUSE"))
-        await waits_for_a_lock(instance)
-        assert not pausing.done()
+        await waits_for_a_lock(instance, "advisory")
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await pausing
+        await asyncio.gather(ticking, pausing)
+    assert await instance.rows("SELECT id FROM run WHERE scheduled_for > now()") == []
+    await assert_complete(instance, schedule_id, timedelta(seconds=1))
+
+
+async def test_emergency_stop_waits_for_the_claim_under_way_and_cancels_what_it_started(
+    instance: Instance,
+) -> None:
+    await instance.execute("UPDATE job SET concurrency_limit = 5")
+    await instance.queue_runs(1)
+    async with instance.runtime.database.transaction() as transaction:
+        await transaction.execute(text("SELECT id FROM job FOR UPDATE"))
+        claiming = asyncio.create_task(instance.claim())
+        await waits_for_a_lock(instance, "transactionid")
+        stopping = asyncio.create_task(instance.control("EMERGENCY_STOP", confirm=CONFIRMATION))
+        await waits_for_a_lock(instance, "advisory")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        started, _ = await asyncio.gather(claiming, stopping)
+    assert len(started) == 1
+    assert await instance.rows("SELECT state, cancel_requested_at IS NULL FROM run") == [
+        ("RUNNING", False)
+    ]
 
 
 async def test_nothing_starts_while_stopped_and_all_of_it_afterwards(instance: Instance) -> None:
@@ -327,13 +349,14 @@ async def test_raised_limit_lets_more_start_at_once(instance: Instance) -> None:
     assert len(await instance.claim()) == 6
 
 
-async def waits_for_a_lock(instance: Instance) -> None:
-    """Wait until somebody waits for an advisory lock."""
+async def waits_for_a_lock(instance: Instance, kind: str) -> None:
+    """Wait until somebody in this database waits for a lock of a kind."""
+    statement = (
+        "SELECT 1 FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)"
+        " WHERE pg_locks.locktype = :kind AND NOT granted AND datname = current_database()"
+    )
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await instance.rows(  # noqa: ASYNC110 - PostgreSQL sends no event
-            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        ):
+        while not await instance.rows(statement, kind=kind):  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.02)
 
 
