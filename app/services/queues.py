@@ -40,7 +40,7 @@ async def control_queue(
 ) -> QueueStatus:
     """Pause a queue, let it go on, or limit how many of its runs are under way at once."""
     principal.require_instance()
-    name = check_queue(request.name).strip()
+    name = _check_name(request.name)
     given = _columns(request)
     reason = check_reason(request.reason)
     written = Written()
@@ -48,10 +48,11 @@ async def control_queue(
         queue = await lock_queue(transaction, name)
         changes = field_changes(queue.model_dump(), given)
         if changes or queue.version == 0:
+            # Before the row is written: from then on this object tells the new values.
+            version, verb = queue.version + 1, _verb(queue, given)
             columns = {**given, "reason": reason, "changed_by": principal.actor}
-            version = queue.version + 1
             await update_queue(transaction, name, columns)
-            summary = f"{_summary(queue, given)} queue {name}" + (f": {reason}" if reason else ".")
+            summary = f"{verb} queue {name}" + (f": {reason}" if reason else ".")
             await note_audit(
                 transaction,
                 principal,
@@ -78,6 +79,14 @@ async def _release(runtime: Runtime, name: str) -> None:
             released = await release_held_runs(transaction, [name])
 
 
+def _check_name(name: str) -> str:
+    try:
+        return check_queue(name)
+    except Invalid as error:
+        error.path = ("name",)
+        raise
+
+
 def _columns(request: QueueRequest) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if is_given(request.paused) and request.paused is not None:
@@ -95,7 +104,7 @@ def _columns(request: QueueRequest) -> dict[str, Any]:
     return columns
 
 
-def _summary(before: QueueControl, given: dict[str, Any]) -> str:
+def _verb(before: QueueControl, given: dict[str, Any]) -> str:
     if given.get("paused", before.paused) == before.paused:
         return "Limited"
     return "Paused" if given["paused"] else "Resumed"
