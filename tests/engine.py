@@ -82,7 +82,7 @@ class Engine:
     async def job(self, **columns: Any) -> UUID:
         """Insert a job; without more, one that does nothing."""
         now, job_id = await self.now(), new_id()
-        defaults = {"kind": JobKind.PYTHON, "config": {"function": "noop"}}
+        defaults = {"kind": JobKind.PYTHON, "config": {"function": "app.handlers.builtin.noop"}}
         await self.add(
             Job(
                 id=job_id,

@@ -239,8 +239,8 @@ async def test_a_postgresql_that_is_killed_loses_nothing_and_nobody_needs_a_rest
 ) -> None:
     """Away for twice a lease, with runs under way; they are not started again.
 
-    Made to fail by leaving `pg_postmaster_start_time()` and `:swept_at` out of the sweep, and the
-    sweeper's hold-off; any of them is enough to keep the promise.
+    Here the first heartbeat usually comes before the first sweep; that the sweep would not have
+    taken them either is the subject of tests/services/test_sweeping.py.
     """
     database_url = own_postgres.url
     async with (
