@@ -14,6 +14,7 @@ import tests.worker.tasks  # noqa: F401 - registers the functions
 from app.core.vocabulary import OnWorkerLost, OverlapPolicy
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers
+from app.services.claiming import claim_runs
 from app.worker import runner as runner_module
 from app.worker.main import _until_stopped
 from app.worker.runner import Runner
@@ -168,7 +169,7 @@ async def test_a_result_that_cannot_be_stored_ends_its_run_and_holds_up_nobody(
 async def test_a_claim_that_fails_in_an_unforeseen_way_does_not_end_the_runner(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, failures = runner_module.claim_runs, 0
+    claim, failures = claim_runs, 0
 
     async def failing(*args: Any, **options: Any) -> Any:
         nonlocal failures
