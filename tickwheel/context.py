@@ -7,7 +7,6 @@ will do in a test. The names are part of the public interface: they are only eve
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
-from uuid import UUID
 
 
 class RunLog(Protocol):
@@ -34,7 +33,7 @@ class RunContext(Protocol):
     """One attempt of a run, seen from inside."""
 
     @property
-    def run_id(self) -> UUID:
+    def run_id(self) -> str:
         """The run; the same in every attempt, so it serves as an idempotency key."""
 
     @property

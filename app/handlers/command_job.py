@@ -204,7 +204,7 @@ def run_environment(execution: Execution) -> dict[str, str]:
     """Return what every process of a run is told about it."""
     previous = execution.previous_success_at
     return {
-        RUN_MARK: str(execution.run_id),
+        RUN_MARK: execution.public_run_id,
         ATTEMPT_MARK: str(execution.attempt),
         "TICKWHEEL_MAX_ATTEMPTS": str(execution.max_attempts),
         "TICKWHEEL_JOB": execution.job_key,

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
+from app.core.ids import Kind, public_id
 from app.core.vocabulary import FailureReason, JobKind, LogLevel, RunState
 
 Stream = Literal["stdout", "stderr", "log"]
@@ -37,6 +38,11 @@ class Execution:
     previous_success_at: datetime | None
     timeout_seconds: float
     lease_token: int
+
+    @property
+    def public_run_id(self) -> str:
+        """Return the run's id as the API shows it: the one that leaves this process."""
+        return public_id(Kind.RUN, self.run_id)
 
 
 class RunOutput(Protocol):

@@ -267,8 +267,8 @@ def _run_headers(execution: Execution) -> dict[str, str]:
         f"{execution.run_id}/{execution.attempt}".encode(), digest_size=8
     ).hexdigest()
     return {
-        "Idempotency-Key": str(execution.run_id),
-        "Tickwheel-Run": str(execution.run_id),
+        "Idempotency-Key": execution.public_run_id,
+        "Tickwheel-Run": execution.public_run_id,
         "Tickwheel-Attempt": str(execution.attempt),
         "Tickwheel-Occurrence": execution.scheduled_for.astimezone(UTC).isoformat(),
         "traceparent": f"00-{execution.run_id.hex}-{span}-01",

@@ -80,11 +80,10 @@ def occurrence_from(order: dict[str, Any]) -> Any:
     """Return the facts about the run, typed."""
     from datetime import datetime
     from types import SimpleNamespace
-    from uuid import UUID
 
     previous = order["previous_success_at"]
     return SimpleNamespace(
-        run_id=UUID(order["run_id"]),
+        public_run_id=order["run_id"],
         attempt=order["attempt"],
         scheduled_for=datetime.fromisoformat(order["scheduled_for"]),
         previous_success_at=datetime.fromisoformat(previous) if previous else None,

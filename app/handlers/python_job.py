@@ -195,7 +195,7 @@ class PythonHandler:
             "modules": self._options.task_modules,
             "function": task.name,
             "parameters": dict(execution.parameters),
-            "run_id": execution.run_id,
+            "run_id": execution.public_run_id,
             "attempt": execution.attempt,
             "scheduled_for": execution.scheduled_for,
             "previous_success_at": previous,

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
-from uuid import UUID
 
 
 class Occurrence(Protocol):
     """The part of an `Execution` that a context repeats."""
 
     @property
-    def run_id(self) -> UUID: ...
+    def public_run_id(self) -> str: ...
     @property
     def attempt(self) -> int: ...
     @property
@@ -52,9 +51,9 @@ class LiveContext:
         self._cancellation = cancellation
 
     @property
-    def run_id(self) -> UUID:
+    def run_id(self) -> str:
         """The run; the same in every attempt."""
-        return self._occurrence.run_id
+        return self._occurrence.public_run_id
 
     @property
     def attempt(self) -> int:

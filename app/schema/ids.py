@@ -1,39 +1,16 @@
-"""Opaque ids: they say what they are the id of, so that one for another kind is noticed."""
+"""Ids as the schema takes and gives them."""
 
-from enum import StrEnum
 from uuid import UUID
 
 import strawberry
 
 from app.core.errors import NotFound
-
-
-class Kind(StrEnum):
-    """What has an id."""
-
-    PROJECT = "project"
-    JOB = "job"
-    SCHEDULE = "schedule"
-    RUN = "run"
-    WORKER = "worker"
-    CALENDAR = "calendar"
-    TOKEN = "token"  # noqa: S105 - a kind of thing
+from app.core.ids import Kind, public_id, split_id
 
 
 def to_id(kind: Kind, value: UUID) -> strawberry.ID:
     """Return the public id."""
-    return strawberry.ID(f"{kind}_{value.hex}")
-
-
-def split_id(text: str) -> tuple[Kind, UUID] | None:
-    """Return what an id names; None for what is no id of ours."""
-    kind, _, digits = text.partition("_")
-    if kind not in set(Kind) or len(digits) != 32:
-        return None
-    try:
-        return Kind(kind), UUID(hex=digits)
-    except ValueError:
-        return None
+    return strawberry.ID(public_id(kind, value))
 
 
 def from_id(kind: Kind, text: str, *path: str) -> UUID:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
+from app.core.ids import Kind, public_id
 from app.core.vocabulary import JobKind, LogLevel
 from app.handlers.execution import Execution
 from app.handlers.options import HandlerOptions
@@ -90,7 +91,7 @@ def alive_with_mark(run_id: UUID) -> list[int]:
         try:
             if (
                 process.status() != psutil.STATUS_ZOMBIE
-                and process.environ().get("TICKWHEEL_RUN_ID") == str(run_id)
+                and process.environ().get("TICKWHEEL_RUN_ID") == public_id(Kind.RUN, run_id)
                 and process.pid != os.getpid()
             ):
                 found.append(process.pid)

@@ -139,8 +139,8 @@ async def test_the_other_side_learns_which_run_this_is(output: RecordedOutput) -
     async with serving(answer_ok) as server:
         await send({"url": server.origin}, output, run_id=execution.run_id, attempt=2)
     headers = server.requests[0][2]
-    assert headers["Idempotency-Key"] == str(execution.run_id)
-    assert headers["Tickwheel-Run"] == str(execution.run_id)
+    assert headers["Idempotency-Key"] == execution.public_run_id
+    assert headers["Tickwheel-Run"] == execution.public_run_id
     assert headers["Tickwheel-Attempt"] == "2"
     assert headers["Tickwheel-Occurrence"] == "2026-03-29T01:30:00+00:00"
     version, trace, span, flags = headers["traceparent"].split("-")

@@ -108,7 +108,7 @@ async def test_a_context_tells_and_takes(isolation: str, output: RecordedOutput)
     outcome = await attempt(execution, output)
     pid = outcome.result.pop("pid")
     assert outcome.result == {
-        "run_id": str(execution.run_id),
+        "run_id": execution.public_run_id,
         "attempt": 2,
         "scheduled_for": "2026-03-29T01:30:00+00:00",
         "previous_success_at": str(previous),

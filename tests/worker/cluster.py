@@ -153,7 +153,10 @@ class Cluster:
         if not self.truth.exists():
             return []
         parts = [line.split() for line in self.truth.read_text().splitlines()]
-        return [Line(UUID(r), int(a), int(p), what, float(at)) for r, a, p, what, at in parts]
+        return [
+            Line(UUID(r.removeprefix("run_")), int(a), int(p), what, float(at))
+            for r, a, p, what, at in parts
+        ]
 
     async def witnessed(self, run_id: UUID, what: str, *, attempt: int = 1) -> Line:
         """Wait until an attempt has borne witness."""

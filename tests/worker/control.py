@@ -144,7 +144,7 @@ def processes_of_runs() -> Counter[str]:
         try:
             mark = process.environ().get("TICKWHEEL_RUN_ID")
             if mark and process.status() != psutil.STATUS_ZOMBIE:
-                counts["run_" + mark.replace("-", "")] += 1
+                counts[mark] += 1
         except psutil.Error:
             continue
     return counts

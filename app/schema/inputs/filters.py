@@ -8,10 +8,11 @@ import strawberry
 from sqlmodel import col
 
 from app.core.errors import Invalid, LimitExceeded
+from app.core.ids import Kind
 from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, ScheduleState
 from app.models import Run, Schedule, ScheduleCounters
 from app.schema.enums import Direction, RunOrderField, ScheduleOrderField
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.scalars import TimeZone
 from app.store import filters as store
 from app.store.filters import TimingKind

@@ -7,9 +7,10 @@ from uuid import UUID
 import strawberry
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.core.retry import RetryPolicy
 from app.core.vocabulary import Backoff, FailureReason, JobKind, OnWorkerLost
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.filters import TagInput, read_tags
 from app.schema.inputs.given import given, optional, read
 from app.services.jobs import JobFields, JobRequest

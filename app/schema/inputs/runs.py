@@ -7,8 +7,9 @@ from uuid import UUID
 import strawberry
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.core.vocabulary import RunBulkAction
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter
 from app.services.runs_bulk import RunsRequest
 from app.services.triggering_jobs import JobTrigger

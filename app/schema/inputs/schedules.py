@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.core.time import CalendarIntervalTiming, CronTiming
 from app.core.vocabulary import (
     CalendarMode,
@@ -20,7 +21,7 @@ from app.core.vocabulary import (
     ResumeChoice,
     TimeMode,
 )
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.filters import TagInput, read_tags
 from app.schema.inputs.given import given, optional, read
 from app.schema.scalars import LocalDateTime, TimeZone

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.ids import Kind
 from app.schema.context import Info
 from app.schema.errors import collected_errors
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.control import QueueControlInput, SchedulerControlInput
 from app.schema.status import read_scheduler_status
 from app.schema.types.payloads import QueuePayload, SchedulerPayload, WorkerPayload

@@ -5,10 +5,11 @@ from typing import Annotated
 import strawberry
 
 from app.core.errors import Invalid
+from app.core.ids import Kind
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
 from app.schema.errors import collected_errors
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.arguments import After, First, Search
 from app.schema.inputs.filters import TagInput, read_tag_pairs
 from app.schema.inputs.jobs import JobCreateInput, JobUpdateInput

@@ -6,9 +6,9 @@ from typing import Annotated
 import strawberry
 
 from app.core.errors import LimitExceeded
+from app.core.ids import Kind, split_id
 from app.schema.connections import MOST
 from app.schema.context import Info
-from app.schema.ids import Kind, split_id
 from app.schema.types.common import Node
 from app.schema.types.jobs import Job
 from app.schema.types.projects import Project

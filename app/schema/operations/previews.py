@@ -6,10 +6,11 @@ from typing import Annotated
 import strawberry
 
 from app.core.errors import LimitExceeded
+from app.core.ids import Kind
 from app.core.time import CRON_PRESETS, known_timezones
 from app.core.vocabulary import ResumeChoice, Severity
 from app.schema.context import Info
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.filters import ScheduleFilter
 from app.schema.inputs.schedules import ScheduleFieldsInput
 from app.schema.scalars import TimeZone

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.ids import Kind
 from app.schema.context import Info
 from app.schema.errors import collected_errors, to_user_errors
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.inputs.runs import (
     JobTriggerInput,
     RunCancelInput,

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.ids import Kind
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.arguments import After, Before, First, Last
 from app.schema.inputs.filters import RunFilter, RunOrder
 from app.schema.types.runs import Run, RunConnection

@@ -8,11 +8,12 @@ import strawberry
 
 from app.core.clock import utc_now
 from app.core.errors import Invalid, LimitExceeded, TickwheelError
+from app.core.ids import Kind
 from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, ResumeChoice, TimeMode
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
 from app.schema.errors import collected_errors, to_user_errors
-from app.schema.ids import Kind, from_id, to_id
+from app.schema.ids import from_id, to_id
 from app.schema.inputs.arguments import After, Before, First, Last, Search
 from app.schema.inputs.filters import ScheduleFilter, ScheduleOrder
 from app.schema.inputs.schedules import (

@@ -11,8 +11,9 @@ import strawberry
 
 from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid
+from app.core.ids import Kind
 from app.schema.context import Context, Info
-from app.schema.ids import Kind, from_id
+from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter, ScheduleFilter
 from app.schema.scalars import Cursor
 from app.schema.status import read_scheduler_status

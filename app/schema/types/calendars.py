@@ -3,9 +3,10 @@
 import strawberry
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.models import Calendar as CalendarRow
 from app.schema.errors import UserError
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.types.common import Node
 
 

@@ -7,12 +7,13 @@ import strawberry
 from sqlalchemy import Select
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.core.retry import RetryPolicy as CoreRetryPolicy
 from app.core.vocabulary import Backoff, FailureReason, JobKind, OnWorkerLost
 from app.models import Job as JobRow
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, ScheduleFilter
 from app.schema.types.common import Count, Node, PageInfo, Tag

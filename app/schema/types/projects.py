@@ -5,10 +5,11 @@ from datetime import timedelta
 import strawberry
 from strawberry.scalars import JSON
 
+from app.core.ids import Kind
 from app.core.vocabulary import Role
 from app.models import Project as ProjectRow
 from app.schema.context import Info
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.scalars import TimeZone
 from app.schema.types.common import Actor, Node
 from app.services.access import Principal

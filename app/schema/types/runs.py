@@ -10,13 +10,14 @@ from sqlalchemy import Select
 from strawberry.scalars import JSON
 
 from app.core.errors import Invalid, LimitExceeded
+from app.core.ids import Kind
 from app.core.run_states import is_final
 from app.core.vocabulary import FailureReason, LogLevel, RunCause, RunReason, RunState
 from app.models import Attempt as AttemptRow
 from app.models import Run as RunRow
 from app.schema.connections import Window, page_info
 from app.schema.context import Context, Info
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.inputs.filters import RunFilter, RunOrder, run_order
 from app.schema.scalars import Cursor
 from app.schema.types.common import Actor, Count, Node, PageInfo, Tag

@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import strawberry
 
+from app.core.ids import Kind
 from app.core.vocabulary import SchedulerState, WorkerState
 from app.models import Worker as WorkerRow
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.types.common import Actor
 from app.services.status import InstanceStatus, QueueStatus
 from app.services.status import Lateness as LatenessValue

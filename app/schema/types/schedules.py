@@ -10,6 +10,7 @@ from strawberry.scalars import JSON
 
 from app.core.clock import utc_now
 from app.core.errors import Invalid
+from app.core.ids import Kind
 from app.core.time import timing_from_json
 from app.core.vocabulary import (
     CalendarMode,
@@ -23,7 +24,7 @@ from app.core.vocabulary import (
 from app.models import Schedule as ScheduleRow
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, schedule_order
 from app.schema.scalars import TimeZone

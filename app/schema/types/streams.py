@@ -6,9 +6,10 @@ from typing import Annotated, Any, TypeAlias
 import strawberry
 
 from app.core.clock import utc_now
+from app.core.ids import Kind
 from app.core.vocabulary import ChangeKind
 from app.models import Run as RunRow
-from app.schema.ids import Kind, to_id
+from app.schema.ids import to_id
 from app.schema.scalars import Cursor
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule

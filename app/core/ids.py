@@ -1,0 +1,36 @@
+"""Public ids: a UUID that says what it is the id of, so that one for another kind is noticed.
+
+The same text everywhere outside the tables: in the API, in the headers and the environment that a
+job is given, in logs.
+"""
+
+from enum import StrEnum
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    """What has an id."""
+
+    PROJECT = "project"
+    JOB = "job"
+    SCHEDULE = "schedule"
+    RUN = "run"
+    WORKER = "worker"
+    CALENDAR = "calendar"
+    TOKEN = "token"  # noqa: S105 - a kind of thing
+
+
+def public_id(kind: Kind, value: UUID) -> str:
+    """Return the public id."""
+    return f"{kind}_{value.hex}"
+
+
+def split_id(text: str) -> tuple[Kind, UUID] | None:
+    """Return what an id names; None for what is no id of ours."""
+    kind, _, digits = text.partition("_")
+    if kind not in set(Kind) or len(digits) != 32:
+        return None
+    try:
+        return Kind(kind), UUID(hex=digits)
+    except ValueError:
+        return None
