@@ -126,7 +126,8 @@ async def test_a_forecast_has_so_many_buckets_and_expects_what_runs_took(
                 counted_from=now,
             )
     (bucket,) = found.buckets
-    assert (bucket.occurrences, bucket.expected_busy_seconds) == (1, pytest.approx(90))
+    assert bucket.occurrences == 1
+    assert bucket.expected_busy_seconds == pytest.approx(90)
 
 
 async def test_conflicts_are_found_with_their_schedules_and_a_way_out(planning: Planning) -> None:
@@ -179,8 +180,8 @@ async def _conflicts(planning: Planning) -> list[Conflict]:
 async def _ran(planning: Planning, schedule_id: object, number: int, *, seconds: int) -> None:
     await planning.execute(
         """INSERT INTO run (id, project_id, job_id, schedule_id, state, cause, scheduled_for,
-               due_at, next_attempt_at, created_at, started_at, finished_at, overlap, parameters, tags,
-               queue, priority, attempt, max_attempts, crash_count, revision)
+               due_at, next_attempt_at, created_at, started_at, finished_at, overlap, parameters,
+               tags, queue, priority, attempt, max_attempts, crash_count, revision)
            SELECT gen_random_uuid(), :project, job_id, id, 'SUCCEEDED', 'SCHEDULE', at, at, at, at,
                   at, at + make_interval(secs => :seconds), 'ALLOW', '{}', '{}', 'default', 0, 1, 1,
                   0, 1
