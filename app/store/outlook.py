@@ -98,11 +98,10 @@ async def read_definitions(
     count = func.count().label("schedules")
     members = func.array_agg(col(Schedule.id), type_=ARRAY(Uuid))[1 : max(1, most_members)]
     total = func.sum(func.count()).over().label("total")
-    grouped: Select[Any] = select_columns(
-        _SAME.label("same"), count, members.label("member_ids"), total
-    )
-    grouped = _active(grouped, project_id, narrowed).group_by(_SAME, col(Schedule.job_id))
-    chosen = grouped.order_by(count.desc()).limit(limit).subquery()
+    columns: tuple[Any, ...] = (_SAME.label("same"), count, members.label("member_ids"), total)
+    grouped = _active(select_columns(*columns), project_id, narrowed)
+    grouped = grouped.group_by(_SAME, col(Schedule.job_id)).order_by(count.desc())
+    chosen = grouped.limit(limit).subquery()
     query: Select[Any] = select_columns(
         Schedule, chosen.c.schedules, chosen.c.member_ids, chosen.c.same, chosen.c.total
     ).join(chosen, col(Schedule.id) == chosen.c.member_ids[1])
@@ -123,7 +122,8 @@ async def read_members(
     narrowed: ScheduleFilter | None = None,
 ) -> dict[int, list[Schedule]]:
     """Return up to `limit` schedules of some definitions, by definition."""
-    wanted: Select[Any] = select_columns(_SAME, Schedule).where(_SAME.in_(list(groups)))
+    columns: tuple[Any, ...] = (_SAME, Schedule)
+    wanted = select_columns(*columns).where(_SAME.in_(list(groups)))
     rows = await connection.execute(_active(wanted, project_id, narrowed).limit(limit))
     found: dict[int, list[Schedule]] = {}
     for same, schedule in rows:
