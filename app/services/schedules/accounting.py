@@ -48,8 +48,12 @@ async def withdraw(
     principal: Principal,
     schedule: Schedule,
     as_of: datetime,
-) -> None:
-    """Take back the runs that a tick prepared for instants still to come."""
+) -> datetime:
+    """Take back the runs that a tick prepared for instants still to come.
+
+    Return up to where every occurrence is then accounted for: a run that is being claimed at this
+    moment stays, and must not lie in what somebody records later.
+    """
     ids = await withdraw_prepared_runs(transaction, schedule.id, as_of=as_of)
     await note_change(
         transaction,
@@ -60,6 +64,7 @@ async def withdraw(
         dict.fromkeys(ids, 0),
         parent_ids=[schedule.id] * len(ids),
     )
+    return min(ids.values()) - _TICK if ids else schedule.cursor_at
 
 
 def unfired_stretch(

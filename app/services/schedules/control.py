@@ -78,7 +78,7 @@ async def pause_schedule(
         as_of = await read_now(transaction)
         _check_pause(schedule, reason, until, as_of)
         _check_resume_with(resume_with)
-        await withdraw(transaction, written, principal, schedule, as_of)
+        cursor_at = await withdraw(transaction, written, principal, schedule, as_of)
         changes = {
             "state": ScheduleState.PAUSED,
             "state_reason": reason.strip(),
@@ -88,7 +88,7 @@ async def pause_schedule(
             "resume_with": resume_with,
             "next_run_at": None,
             # What was due and has not fired belongs to the pause: the resume records it.
-            "cursor_at": min(schedule.cursor_at, as_of),
+            "cursor_at": cursor_at,
         }
         schedule = await update_schedule(transaction, schedule_id, changes)
         record = await _finish(
