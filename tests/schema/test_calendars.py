@@ -24,10 +24,13 @@ async def test_a_calendar_is_put_listed_followed_and_deleted_when_nobody_follows
         calendarMode="EXCLUDE",
     )
     data = await api.data(
-        """query($id: ID!) { schedule(id: $id) { nextRunAt calendarMode calendars { key }
+        """query($id: ID!, $calendar: ID!) { node(id: $calendar) { ... on Calendar { key } }
+             schedule(id: $id) { nextRunAt calendarMode calendars { key }
              upcoming(first: 4) { local willRun } } calendars { key name } }""",
         id=schedule["id"],
+        calendar=calendar["id"],
     )
+    assert data["node"] == {"key": "de"}
     assert data["calendars"] == [{"key": "de", "name": "Germany"}]
     assert data["schedule"]["calendars"] == [{"key": "de"}]
     days = {each["local"][5:10] for each in data["schedule"]["upcoming"]}

@@ -1,7 +1,9 @@
 """Look up anything by its id, as Relay clients do."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
@@ -9,6 +11,7 @@ from app.core.errors import LimitExceeded
 from app.core.ids import Kind, split_id
 from app.schema.connections import MOST
 from app.schema.context import Info
+from app.schema.types.calendars import Calendar
 from app.schema.types.common import Node
 from app.schema.types.jobs import Job
 from app.schema.types.projects import Project
@@ -43,21 +46,41 @@ class NodeQueries:
 
 async def _load(info: Info, id_: str) -> Node | None:
     found = split_id(id_)
-    if found is None:
-        return None
-    kind, key = found
-    loaders, principal = info.context.loaders, info.context.principal
-    match kind:
-        case Kind.JOB:
-            job = await loaders.jobs.load(key)
-            return None if job is None else Job.of(job)
-        case Kind.SCHEDULE:
-            record = await loaders.schedules.load(key)
-            return None if record is None else Schedule.of(record, principal)
-        case Kind.RUN:
-            run = await loaders.runs.load(key)
-            return None if run is None else Run.of(run)
-        case Kind.PROJECT if key == principal.project_id:
-            project = await loaders.projects.load(key)
-            return None if project is None else Project.of(project)
-    return None
+    load = None if found is None else _LOADED.get(found[0])
+    return None if found is None or load is None else await load(info, found[1])
+
+
+async def _job(info: Info, id_: UUID) -> Node | None:
+    row = await info.context.loaders.jobs.load(id_)
+    return None if row is None else Job.of(row)
+
+
+async def _schedule(info: Info, id_: UUID) -> Node | None:
+    record = await info.context.loaders.schedules.load(id_)
+    return None if record is None else Schedule.of(record, info.context.principal)
+
+
+async def _run(info: Info, id_: UUID) -> Node | None:
+    row = await info.context.loaders.runs.load(id_)
+    return None if row is None else Run.of(row)
+
+
+async def _calendar(info: Info, id_: UUID) -> Node | None:
+    row = await info.context.loaders.calendars.load(id_)
+    is_ours = row is not None and row.project_id == info.context.principal.project_id
+    return Calendar.of(row) if row is not None and is_ours else None
+
+
+async def _project(info: Info, id_: UUID) -> Node | None:
+    is_ours = id_ == info.context.principal.project_id
+    row = await info.context.loaders.projects.load(id_) if is_ours else None
+    return None if row is None else Project.of(row)
+
+
+_LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
+    Kind.JOB: _job,
+    Kind.SCHEDULE: _schedule,
+    Kind.RUN: _run,
+    Kind.CALENDAR: _calendar,
+    Kind.PROJECT: _project,
+}
