@@ -36,6 +36,7 @@ from app.handlers.output_text import clean
 from app.models import Calendar as CalendarRow
 from app.models.columns import new_id
 from app.runtime import Runtime
+from app.services.pausing import SYSTEM
 from app.services.schedules.timetables import (
     calendar_of,
     known_calendars,
@@ -56,6 +57,7 @@ from app.store.firing import (
     read_halts,
     to_json,
 )
+from app.store.versions import record_versions
 
 BATCH = 1_000
 """How many schedules one transaction holds at most."""
@@ -346,10 +348,18 @@ async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[C
     rows = [row for row in batch.rows if row.id in inserted]
     revisions = await advance_schedules(transaction, batch.advanced)
     await count_outcomes(transaction, _count_records(rows))
+    await _record_ends(transaction, batch)
     changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
     await record_changes(transaction, changes)
     has_queued = any(row.state == RunState.QUEUED for row in rows)
     return Fired(len(batch.advanced), len(rows), has_queued), changes
+
+
+async def _record_ends(transaction: Transaction, batch: _Batch) -> None:
+    """Write a version of each schedule that does not fire any more."""
+    for state, change in _CHANGE_OF_STATE.items():
+        ended = [row for row in batch.advanced if row.state == state]
+        await record_versions(transaction, [row.id for row in ended], change, by=SYSTEM)
 
 
 def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:

@@ -15,6 +15,7 @@ from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.instants import read_now
 from app.store.pausing import lock_failing_schedules, set_paused, withdraw_prepared_runs
+from app.store.versions import record_versions
 
 SYSTEM: ActorRecord = {"kind": ActorKind.SYSTEM.value, "id": None, "name": "Tickwheel"}
 """Who made an automatic change."""
@@ -52,6 +53,7 @@ async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
         as_of=as_of,
         cursor_at=min(withdrawn.values()) - _TICK if withdrawn else None,
     )
+    await record_versions(transaction, [schedule_id], ChangeKind.PAUSED, by=SYSTEM, comment=reason)
     transaction.add(
         AuditEntry(
             at=as_of,

@@ -207,7 +207,9 @@ class ScheduleUpdateInput:
     id: strawberry.ID = strawberry.field(description=_WHICH)
     expected_version: int | None = strawberry.field(default=None, description=_EXPECTED)
     fields: ScheduleFieldsInput = strawberry.field(description="What it is to be.")
-    comment: str | None = strawberry.field(default=None, description="Why; kept in the audit.")
+    comment: str | None = strawberry.field(
+        default=None, description="Why; kept with the version and in the audit."
+    )
     effective_from: datetime | None = strawberry.field(
         default=None,
         description="It fires as before until then; for changes of when it fires only.",
@@ -248,6 +250,16 @@ class ScheduleArchiveInput:
     id: strawberry.ID = strawberry.field(description=_WHICH)
     expected_version: int | None = strawberry.field(default=None, description=_EXPECTED)
     reason: str | None = strawberry.field(default=None, description="Why.")
+
+
+@strawberry.input(description="A return to an earlier definition.")
+class ScheduleRollbackInput:
+    """A rollback."""
+
+    id: strawberry.ID = strawberry.field(description=_WHICH)
+    to_version: int = strawberry.field(description="The version to be like again.")
+    expected_version: int = strawberry.field(description=_EXPECTED)
+    comment: str | None = strawberry.field(default=None, description="Why.")
 
 
 @strawberry.input(description="A run of a schedule, now.")

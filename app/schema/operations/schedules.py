@@ -20,6 +20,7 @@ from app.schema.inputs.schedules import (
     ScheduleCreateInput,
     SchedulePauseInput,
     ScheduleResumeInput,
+    ScheduleRollbackInput,
     ScheduleTriggerInput,
     ScheduleUpdateInput,
     schedule_id,
@@ -240,6 +241,27 @@ class ScheduleMutations:
                 schedule_id(input.id),
                 reason=input.reason,
                 expected_version=input.expected_version,
+            )
+            return _payload(info, accepted)
+        return SchedulePayload(errors=errors)
+
+    @strawberry.mutation(
+        description="Give a schedule an earlier definition again, from now on: a new version."
+    )
+    async def schedule_rollback(
+        self,
+        info: Info,
+        input: Annotated[ScheduleRollbackInput, strawberry.argument(description="The return.")],
+    ) -> SchedulePayload:
+        """Roll back."""
+        async with collected_errors() as errors:
+            accepted = await service.roll_back_schedule(
+                info.context.runtime,
+                info.context.principal,
+                schedule_id(input.id),
+                to_version=input.to_version,
+                expected_version=input.expected_version,
+                comment=input.comment,
             )
             return _payload(info, accepted)
         return SchedulePayload(errors=errors)

@@ -31,6 +31,7 @@ from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
 from app.schema.types.runs import Run, RunConnection, RunError
 from app.schema.types.timings import Occurrence, Timing, timing_of
+from app.schema.types.versions import ScheduleVersionConnection
 from app.services.access import Principal
 from app.services.conflicts import Stretch, find_conflicts_of
 from app.services.schedules.timetables import Calendars, calendar_ids_of, known_calendars
@@ -231,6 +232,15 @@ class Schedule(Node):
             Window(first, after),
             narrowed=filter,
             schedule_id=self.record.schedule.id,
+        )
+
+    @strawberry.field(description="What it was before, the newest first: who changed it, and why.")
+    async def versions(
+        self, info: Info, first: First = DEFAULT_SIZE, after: After = None
+    ) -> ScheduleVersionConnection:
+        """Return one page."""
+        return await ScheduleVersionConnection.read(
+            info.context, Window(first, after), schedule_id=self.record.schedule.id
         )
 
     @strawberry.field(description="What the caller may do with it.")

@@ -19,6 +19,7 @@ from app.services.schedules.definition import (
     TimingRequest,
 )
 from app.services.schedules.editing import update_schedule_definition
+from app.services.schedules.rolling_back import roll_back_schedule
 
 __all__ = [
     "IntervalRequest",
@@ -32,5 +33,6 @@ __all__ = [
     "create_schedules",
     "pause_schedule",
     "resume_schedule",
+    "roll_back_schedule",
     "update_schedule_definition",
 ]

@@ -98,6 +98,7 @@ async def pause_schedule(
             schedule,
             ChangeKind.PAUSED,
             f"Paused schedule {schedule.key}: {reason.strip()}",
+            comment=reason.strip(),
         )
     await runtime.announce(written.changes)
     return Accepted(record)
@@ -185,7 +186,13 @@ async def archive_schedule(
         schedule = await update_schedule(transaction, schedule_id, changes)
         summary = f"Archived schedule {schedule.key}." + (f" {reason}" if reason else "")
         record = await _finish(
-            transaction, written, principal, schedule, ChangeKind.ARCHIVED, summary
+            transaction,
+            written,
+            principal,
+            schedule,
+            ChangeKind.ARCHIVED,
+            summary,
+            comment=reason,
         )
     await runtime.announce(written.changes)
     return Accepted(record)
@@ -312,8 +319,10 @@ async def _finish(
     schedule: Schedule,
     change: ChangeKind,
     summary: str,
+    *,
+    comment: str | None = None,
 ) -> ScheduleRecord:
-    """Write audit and event of what was done to a schedule."""
+    """Write audit, version and event of what was done to a schedule."""
     actions = {
         ChangeKind.PAUSED: "schedulePause",
         ChangeKind.RESUMED: "scheduleResume",
@@ -323,5 +332,5 @@ async def _finish(
         transaction, principal, actions[change], Subject.SCHEDULE, [(schedule.id, summary)]
     )
     record = await _record(transaction, schedule)
-    await tell(transaction, written, principal, record, change)
+    await tell(transaction, written, principal, record, change, comment=comment)
     return record

@@ -4,6 +4,7 @@ It may say from when it holds: until then the schedule fires as before, and what
 `timing_before`. Another edit of when it fires replaces one that has not taken effect.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -60,6 +61,7 @@ from app.store.schedules import (
     read_counters,
     update_schedule,
 )
+from app.store.versions import record_versions
 
 
 async def update_schedule_definition(
@@ -89,13 +91,13 @@ async def update_schedule_definition(
         }
         job = await read_job(transaction, schedule.project_id, schedule.job_id)
         assert job is not None, "a job outlives its schedules"
-        columns = await _check(
+        columns = await check_edit(
             runtime, transaction, schedule, job, fields, calendars=calendars, as_of=as_of
         )
-        columns |= _turn(schedule, columns, effective_from, as_of)
+        columns |= turn_columns(schedule, columns, effective_from, as_of)
         changes = field_changes(schedule.model_dump(), columns)
         if changes:
-            edit = _Edit(principal, schedule, job, calendars, as_of, written)
+            edit = Edit(principal, schedule, job, calendars, as_of, written)
             schedule = await edit.apply(transaction, columns, fields)
             summary = f"Changed schedule {schedule.key}." + (f" {comment}" if comment else "")
             await note_audit(
@@ -108,7 +110,7 @@ async def update_schedule_definition(
             )
         record = ScheduleRecord(schedule, await read_counters(transaction, schedule.id))
         if changes:
-            await tell(transaction, written, principal, record, ChangeKind.UPDATED)
+            await tell(transaction, written, principal, record, ChangeKind.UPDATED, comment=comment)
     await runtime.announce(written.changes, ring=written.rings)
     return Accepted(record)
 
@@ -146,8 +148,13 @@ async def tell(
     principal: Principal,
     record: ScheduleRecord,
     change: ChangeKind,
+    *,
+    comment: str | None = None,
 ) -> None:
-    """Write the event of a changed schedule."""
+    """Write the version and the event of a changed schedule."""
+    await record_versions(
+        transaction, [record.schedule.id], change, by=principal.actor, comment=comment
+    )
     await note_change(
         transaction,
         written,
@@ -158,7 +165,7 @@ async def tell(
     )
 
 
-async def _check(
+async def check_edit(
     runtime: Runtime,
     transaction: Transaction,
     schedule: Schedule,
@@ -167,13 +174,17 @@ async def _check(
     *,
     calendars: Calendars,
     as_of: datetime,
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the definition as it will be, or raise what is wrong with it."""
+    """Return the definition as it will be, or raise what is wrong with it.
+
+    `base` is what `fields` lie over: what the schedule is now, unless given.
+    """
     findings = Findings()
     columns = read_fields(
         fields,
         findings,
-        base=schedule.model_dump(),
+        base=schedule.model_dump() if base is None else base,
         defaults=default_columns(runtime, schedule.key),
         as_of=as_of,
     )
@@ -199,7 +210,7 @@ def is_retimed(before: Schedule, columns: dict[str, Any]) -> bool:
     return any(getattr(before, name) != columns[name] for name in TIMING_COLUMNS)
 
 
-def _turn(
+def turn_columns(
     before: Schedule, columns: dict[str, Any], effective_from: datetime | None, as_of: datetime
 ) -> dict[str, Any]:
     """Return the columns that say from when the definition holds, and what holds until then."""
@@ -236,7 +247,7 @@ def check_effective_from(
         )
 
 
-class _Edit:
+class Edit:
     """The edit of one schedule, which the caller holds."""
 
     def __init__(
