@@ -16,6 +16,7 @@ from app.core.vocabulary import (
     DstFoldPolicy,
     DstGapPolicy,
     Frequency,
+    OccurrenceAction,
     OverlapPolicy,
     ResumeChoice,
     TimeMode,
@@ -27,6 +28,7 @@ from app.schema.scalars import LocalDateTime, TimeZone
 from app.services.schedules import (
     IntervalRequest,
     OnceRequest,
+    OverrideRequest,
     ScheduleFields,
     ScheduleRequest,
     TimingRequest,
@@ -260,6 +262,25 @@ class ScheduleRollbackInput:
     to_version: int = strawberry.field(description="The version to be like again.")
     expected_version: int = strawberry.field(description=_EXPECTED)
     comment: str | None = strawberry.field(default=None, description="Why.")
+
+
+@strawberry.input(description="A decision about a single occurrence.")
+class OccurrenceOverrideInput:
+    """An override."""
+
+    schedule_id: strawberry.ID = strawberry.field(description=_WHICH)
+    at: datetime = strawberry.field(
+        description="Which occurrence, by its nominal instant; with ADD, an instant that is none."
+    )
+    action: OccurrenceAction = strawberry.field(description="What becomes of it.")
+    move_to: datetime | None = strawberry.field(
+        default=None, description="With MOVE: when it runs instead, earlier or later."
+    )
+    reason: str = strawberry.field(description="Why, for those who wonder later.")
+
+    def read(self) -> OverrideRequest:
+        """Return the service's form."""
+        return OverrideRequest(self.at, self.action, self.reason, self.move_to)
 
 
 @strawberry.input(description="A run of a schedule, now.")

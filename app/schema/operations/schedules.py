@@ -16,6 +16,7 @@ from app.schema.ids import Kind, from_id, to_id
 from app.schema.inputs.arguments import After, Before, First, Last, Search
 from app.schema.inputs.filters import ScheduleFilter, ScheduleOrder
 from app.schema.inputs.schedules import (
+    OccurrenceOverrideInput,
     ScheduleArchiveInput,
     ScheduleCreateInput,
     SchedulePauseInput,
@@ -262,6 +263,23 @@ class ScheduleMutations:
                 to_version=input.to_version,
                 expected_version=input.expected_version,
                 comment=input.comment,
+            )
+            return _payload(info, accepted)
+        return SchedulePayload(errors=errors)
+
+    @strawberry.mutation(description="Skip, move or add a single occurrence, or undo that.")
+    async def occurrence_override(
+        self,
+        info: Info,
+        input: Annotated[OccurrenceOverrideInput, strawberry.argument(description="The decision.")],
+    ) -> SchedulePayload:
+        """Override."""
+        async with collected_errors() as errors:
+            accepted = await service.override_occurrence(
+                info.context.runtime,
+                info.context.principal,
+                from_id(Kind.SCHEDULE, input.schedule_id, "scheduleId"),
+                input.read(),
             )
             return _payload(info, accepted)
         return SchedulePayload(errors=errors)
