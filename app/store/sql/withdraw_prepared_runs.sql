@@ -31,4 +31,5 @@ WITH prepared AS MATERIALIZED (
 DELETE FROM run
  USING prepared
  WHERE run.id = prepared.id
-RETURNING run.id, run.scheduled_for
+RETURNING run.id,
+          CASE WHEN prepared.override_id IS NULL THEN run.scheduled_for END AS occurrence_at
