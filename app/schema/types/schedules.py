@@ -29,6 +29,7 @@ from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, 
 from app.schema.scalars import TimeZone
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
+from app.schema.types.explanations import Explanation
 from app.schema.types.overrides import OccurrenceOverride
 from app.schema.types.runs import Run, RunConnection, RunError
 from app.schema.types.timings import Occurrence, Timing, timing_of
@@ -37,6 +38,7 @@ from app.services.access import Principal
 from app.services.conflicts import Stretch, find_conflicts_of
 from app.services.schedules.timetables import Calendars, calendar_ids_of, known_calendars
 from app.services.schedules.upcoming import next_run, upcoming_occurrences
+from app.services.schedules.why_not import explain_instant
 from app.store import filters as store
 from app.store.instants import read_now
 from app.store.pages import SortKey
@@ -238,6 +240,19 @@ class Schedule(Node):
             narrowed=filter,
             schedule_id=self.record.schedule.id,
         )
+
+    @strawberry.field(
+        description="What happened, or will happen, at this instant, and why: from its runs and "
+        "records, and from what the schedule was then."
+    )
+    async def why_not(
+        self,
+        info: Info,
+        at: Annotated[datetime, strawberry.argument(description="Any instant, past or future.")],
+    ) -> Explanation:
+        """Explain."""
+        async with info.context.reading() as connection:
+            return Explanation.of(await explain_instant(connection, self.record.schedule, at))
 
     @strawberry.field(
         description="Single occurrences that somebody skipped, moved or added, the earliest "
