@@ -246,13 +246,21 @@ class _Case:
         return None
 
     def _not_fired_yet(self) -> Explanation:
+        if self._control.state is not SchedulerState.RUNNING:
+            words = (
+                f"The whole scheduler is {self._control.state.lower()}, by "
+                f"{actor(self._control.changed_by)} since {self._moment(self._control.changed_at)}:"
+                f" {self._control.reason or 'no reason was given.'} Starting it decides what "
+                "becomes of this occurrence."
+            )
+            return self._answer(Outcome.PAUSED, words, RunReason.STOPPED)
         late = in_words(self._as_of - self._at)
         words = (
             f"It was due {late} ago and no worker has fired it yet. Look at `scheduler`: whether "
             "a worker is online and when the last tick was. Once one ticks it runs, or is recorded "
             f"as missed, by catchUp {self._now.catch_up}."
         )
-        return self._answer(Outcome.UNKNOWN, words + self._caution())
+        return self._answer(Outcome.UNKNOWN, words)
 
     def _future(self, occurrence: Occurrence) -> Explanation:
         if self._override is not None:
