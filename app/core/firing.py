@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Final
 from uuid import UUID
 
 from app.core.overrides import Override, overridden, waiting
@@ -188,6 +189,9 @@ class DueOverrides:
     records: tuple[PlannedRecord, ...] = ()
     settled: tuple[UUID, ...] = ()
     orphaned: tuple[UUID, ...] = ()
+
+
+NO_OVERRIDES: Final = DueOverrides()
 
 
 def plan_due_overrides(

@@ -32,7 +32,7 @@ async def withdraw_prepared_runs(
     accounts for it, whatever the cursor. A run that is being claimed at this moment stays.
     """
     result = await transaction.run_file(
-        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
+        "withdraw_prepared_runs", {"schedule_ids": [schedule_id], "as_of": as_of}
     )
     return {row.id: row.occurrence_at for row in result}
 

@@ -166,8 +166,9 @@ async def test_undo_brings_the_occurrence_back(api: Api) -> None:
     hourly = await Hourly.of(api)
     first, second = next_hours(2)
     await hourly.decide("SKIP", first)
-    assert (await hourly.seen())["nextRunAt"] == written(first)
+    assert (await hourly.seen())["nextRunAt"] == written(second)
     await hourly.decide("UNDO", first)
+    assert (await hourly.seen())["nextRunAt"] == written(first)
     await hourly.decide("ADD", first + MINUTE)
     await hourly.decide("UNDO", first + MINUTE)
     assert (await hourly.seen())["overrides"] == []
@@ -226,26 +227,21 @@ async def test_what_a_tick_has_prepared_is_taken_back_and_fires_again_when_moved
 
 async def test_an_edit_that_removes_the_occurrence_orphans_the_override(api: Api) -> None:
     hourly = await Hourly.of(api)
-    first, second = next_hours(2)
+    first, _ = next_hours(2)
     await hourly.decide("SKIP", first)
     await hourly.decide("ADD", first + 7 * MINUTE)
-    half_past = {"timings": [{"cron": {"expression": "30 * * * *"}}]}
-    await change(api, UPDATE, id=hourly.id, fields=half_past)
+    yearly = {"timings": [{"cron": {"expression": "0 0 1 1 *"}}]}
+    await change(api, UPDATE, id=hourly.id, fields=yearly)
     orphaned = {one["action"]: one["orphaned"] for one in (await hourly.seen())["overrides"]}
     assert orphaned == {"SKIP": True, "ADD": False}
     back = {"timings": [{"cron": {"expression": "0 * * * *"}}]}
     await change(api, UPDATE, id=hourly.id, fields=back)
     assert not any(one["orphaned"] for one in (await hourly.seen())["overrides"])
-    await change(api, UPDATE, id=hourly.id, fields=half_past)
+    await change(api, UPDATE, id=hourly.id, fields=yearly)
     await hourly.tick(first)
     assert await hourly.records() == {}
     await hourly.tick(first + 7 * MINUTE)
-    await hourly.tick(first + 30 * MINUTE)
-    assert set(await hourly.records()) == {
-        written(first + 7 * MINUTE),
-        written(first + 30 * MINUTE),
-    }
-    assert second
+    assert set(await hourly.records()) == {written(first + 7 * MINUTE)}
 
 
 async def test_a_paused_schedule_keeps_its_overrides_for_later(api: Api) -> None:
@@ -256,7 +252,7 @@ async def test_a_paused_schedule_keeps_its_overrides_for_later(api: Api) -> None
     await hourly.decide("ADD", first + MINUTE)
     assert (await hourly.seen())["nextRunAt"] is None
     resumed = await change(api, RESUME, id=hourly.id)
-    assert resumed["nextRunAt"] == written(first)
+    assert resumed["nextRunAt"] == written(first + MINUTE)
     for instant in (first, first + MINUTE, second):
         await hourly.tick(instant)
     assert await hourly.records() == {

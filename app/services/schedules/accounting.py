@@ -5,7 +5,7 @@ schedule.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.core.firing import (
@@ -34,6 +34,8 @@ from app.store.overrides import (
 )
 from app.store.pausing import withdraw_prepared_runs
 
+_TICK = timedelta(microseconds=1)
+
 
 def next_columns(
     schedule: Mapping[str, Any],
@@ -43,11 +45,13 @@ def next_columns(
 ) -> dict[str, Any]:
     """Return cursor, next instant and state of a schedule that is not paused.
 
-    `overrides` are those that fire later than the cursor.
+    `overrides` are those that have still to fire, or have fired early.
     """
     timetable = overridden(timetable_of(schedule, calendars), overrides)
     following = timetable.next_after(cursor_at, include_excluded=True)
-    instants = [override.fires_at for override in waiting(overrides)]
+    # Only where a change of zone rules makes the cursor pass over what was recorded before does an
+    # override fire at the cursor or earlier.
+    instants = [max(override.fires_at, cursor_at + _TICK) for override in waiting(overrides)]
     if following is not None:
         instants.append(following.nominal)
     runs_left = schedule["max_runs"] is None or schedule["runs_made"] < schedule["max_runs"]

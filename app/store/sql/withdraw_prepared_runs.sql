@@ -1,6 +1,6 @@
 -- withdraw_prepared_runs: remove the runs that a tick prepared ahead of their instant, because their
--- schedule is being edited, paused or archived; the caller puts the cursor back and holds the
--- schedule. SKIP LOCKED: a run that is being claimed is due by now, and waiting for its claim, which
+-- schedules are being edited, paused or archived; the caller puts the cursors back and holds the
+-- schedules. SKIP LOCKED: a run that is being claimed is due by now, and waiting for its claim, which
 -- may wait for the schedule, would be a deadlock. A run that somebody moved or added is prepared for
 -- the instant at which it fires; when it is withdrawn, its override waits again.
 WITH prepared AS MATERIALIZED (
@@ -11,7 +11,7 @@ WITH prepared AS MATERIALIZED (
        AND override.at = run.scheduled_for
        AND override.settled_at IS NOT NULL
        AND override.undone_at IS NULL
-     WHERE run.schedule_id = :schedule_id
+     WHERE run.schedule_id = ANY (cast(:schedule_ids AS uuid[]))
        AND run.state = 'QUEUED'
        AND run.cause = 'SCHEDULE'
        AND run.attempt = 0
@@ -31,5 +31,5 @@ WITH prepared AS MATERIALIZED (
 DELETE FROM run
  USING prepared
  WHERE run.id = prepared.id
-RETURNING run.id,
+RETURNING run.id, run.project_id, run.schedule_id,
           CASE WHEN prepared.override_id IS NULL THEN run.scheduled_for END AS occurrence_at
