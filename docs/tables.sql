@@ -137,6 +137,24 @@ CREATE TABLE public.job (
     CONSTRAINT job_timeout CHECK ((timeout_seconds > (0)::double precision))
 );
 
+CREATE TABLE public.occurrence_override (
+    id uuid NOT NULL,
+    schedule_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    action character varying(32) NOT NULL,
+    move_to timestamp with time zone,
+    fires_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    by jsonb,
+    created_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone,
+    orphaned boolean DEFAULT false NOT NULL,
+    undone_at timestamp with time zone,
+    undone_by jsonb,
+    CONSTRAINT override_action CHECK (((action)::text = ANY ((ARRAY['SKIP'::character varying, 'MOVE'::character varying, 'ADD'::character varying, 'UNDO'::character varying])::text[]))),
+    CONSTRAINT override_move CHECK ((((action)::text = 'MOVE'::text) = (move_to IS NOT NULL)))
+);
+
 CREATE TABLE public.project (
     id uuid NOT NULL,
     key character varying(200) NOT NULL,
@@ -269,6 +287,7 @@ CREATE TABLE public.schedule (
     calendar_mode character varying(32) DEFAULT 'EXCLUDE'::character varying NOT NULL,
     effective_from timestamp with time zone,
     timing_before jsonb,
+    has_overrides boolean DEFAULT false NOT NULL,
     CONSTRAINT schedule_calendar_mode CHECK (((calendar_mode)::text = ANY ((ARRAY['EXCLUDE'::character varying, 'MOVE_PREVIOUS'::character varying, 'MOVE_NEXT'::character varying])::text[]))),
     CONSTRAINT schedule_catch_up CHECK (((catch_up)::text = ANY ((ARRAY['NONE'::character varying, 'LATEST'::character varying, 'ALL'::character varying])::text[]))),
     CONSTRAINT schedule_dst_fold CHECK (((dst_fold)::text = ANY ((ARRAY['FIRST'::character varying, 'LAST'::character varying, 'BOTH'::character varying])::text[]))),
@@ -298,6 +317,20 @@ CREATE TABLE public.schedule_counters (
     last_success_for timestamp with time zone
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+CREATE TABLE public.schedule_version (
+    id uuid NOT NULL,
+    schedule_id uuid NOT NULL,
+    sequence integer NOT NULL,
+    version integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    by jsonb,
+    change character varying(32) NOT NULL,
+    comment text,
+    diff jsonb NOT NULL,
+    snapshot jsonb NOT NULL,
+    CONSTRAINT schedule_version_change CHECK (((change)::text = ANY ((ARRAY['CREATED'::character varying, 'UPDATED'::character varying, 'PAUSED'::character varying, 'RESUMED'::character varying, 'COMPLETED'::character varying, 'EXPIRED'::character varying, 'QUARANTINED'::character varying, 'ROLLED_BACK'::character varying, 'ARCHIVED'::character varying, 'FIRED'::character varying, 'RUN_FINISHED'::character varying, 'OVERRIDDEN'::character varying])::text[])))
+);
 
 CREATE TABLE public.scheduler_state (
     id integer NOT NULL,
@@ -388,6 +421,9 @@ ALTER TABLE ONLY public.idempotency
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.occurrence_override
+    ADD CONSTRAINT occurrence_override_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.project
     ADD CONSTRAINT project_key_key UNIQUE (key);
 
@@ -408,6 +444,9 @@ ALTER TABLE ONLY public.schedule_counters
 
 ALTER TABLE ONLY public.schedule
     ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.schedule_version
+    ADD CONSTRAINT schedule_version_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.scheduler_state
     ADD CONSTRAINT scheduler_state_pkey PRIMARY KEY (id);
@@ -436,6 +475,8 @@ CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (a
 
 CREATE INDEX job_list ON public.job USING btree (project_id, id);
 
+CREATE UNIQUE INDEX occurrence_override_at ON public.occurrence_override USING btree (schedule_id, at) WHERE (undone_at IS NULL);
+
 CREATE INDEX run_blocked ON public.run USING btree (schedule_id, job_id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL));
 
 CREATE INDEX run_busy ON public.run USING btree (schedule_id, next_attempt_at) WHERE (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) AND (schedule_id IS NOT NULL));
@@ -458,6 +499,8 @@ CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (
 
 CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
+CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DESC) INCLUDE (range_end, id) WHERE (range_end IS NOT NULL);
+
 CREATE INDEX schedule_calendars ON public.schedule USING gin (calendar_ids) WHERE (calendar_ids <> '{}'::uuid[]);
 
 CREATE INDEX schedule_due ON public.schedule USING btree (next_run_at, id) WHERE (next_run_at IS NOT NULL);
@@ -474,6 +517,8 @@ CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id
 
 CREATE INDEX schedule_turn ON public.schedule USING btree (effective_from) WHERE (effective_from IS NOT NULL);
 
+CREATE UNIQUE INDEX schedule_version_sequence ON public.schedule_version USING btree (schedule_id, sequence) INCLUDE (at, version);
+
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
@@ -489,6 +534,9 @@ ALTER TABLE ONLY public.calendar
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.occurrence_override
+    ADD CONSTRAINT occurrence_override_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.run
     ADD CONSTRAINT run_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job(id);
@@ -507,3 +555,6 @@ ALTER TABLE ONLY public.schedule
 
 ALTER TABLE ONLY public.schedule
     ADD CONSTRAINT schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.schedule_version
+    ADD CONSTRAINT schedule_version_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;

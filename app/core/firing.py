@@ -5,12 +5,16 @@ the present instant; nothing here reads a clock, a table or a setting. Whatever 
 outage, a plan costs a bounded number of steps: a long stretch is one range, never enumerated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+from uuid import UUID
 
+from app.core.overrides import Override, overridden, waiting
 from app.core.time import Occurrence, Timetable
-from app.core.vocabulary import CatchUpPolicy, RunCause, RunReason, RunState
+from app.core.vocabulary import CatchUpPolicy, OccurrenceAction, RunCause, RunReason, RunState
 
 GRACE = timedelta(seconds=10)
 """An occurrence up to this old is not missed, just late."""
@@ -52,6 +56,9 @@ class FiringPlan:
     records: tuple[PlannedRecord, ...]
     cursor_at: datetime
     next_run_at: datetime | None
+    # Overrides whose record this plan holds, and those that have nothing to override any more.
+    settled: tuple[UUID, ...] = ()
+    orphaned: tuple[UUID, ...] = ()
 
 
 def plan_firing(
@@ -61,12 +68,23 @@ def plan_firing(
     as_of: datetime,
     catch_up: CatchUp,
     look_ahead: timedelta = timedelta(0),
+    overrides: Sequence[Override] = (),
 ) -> FiringPlan:
     """Choose what becomes of each occurrence in (after, as_of + look_ahead].
 
     Those within the look-ahead are prepared: queued now, and startable when they are due. At
-    most a thousand records are planned at once; the rest is left for the next tick.
+    most a thousand records are planned at once; the rest is left for the next tick. `overrides`
+    are those that wait, and those settled ones whose occurrence is still to come.
     """
+    if overrides:
+        regular = plan_firing(
+            overridden(timetable, overrides),
+            after=after,
+            as_of=as_of,
+            catch_up=catch_up,
+            look_ahead=look_ahead,
+        )
+        return _lay_over(regular, timetable, overrides, as_of, look_ahead, catch_up)
     records: list[PlannedRecord] = []
     missed_until = as_of - GRACE - _TICK
     cursor = after
@@ -114,6 +132,125 @@ def plan_stretch(
     )
 
 
+def plan_stretches(
+    timetable: Timetable, after: datetime, until: datetime, reason: RunReason
+) -> Iterator[PlannedRecord]:
+    """Plan a stretch in as many rows as overrides divide it into: those have rows of their own."""
+    bounds = (after, *timetable.breaks_between(after, until), until)
+    for start, end in pairwise(bounds):
+        stretch = plan_stretch(timetable, start, end, reason)
+        if stretch is not None:
+            yield stretch
+
+
+def plan_choice(
+    timetable: Timetable,
+    after: datetime,
+    until: datetime,
+    running: Sequence[Occurrence],
+    reason: RunReason,
+) -> Iterator[PlannedRecord]:
+    """Account for (after, until] where the newest, `running`, run and the others do not."""
+    rest_until = running[0].nominal - _TICK if running else until
+    yield from plan_stretches(timetable, after, rest_until, reason)
+    for position, occurrence in enumerate(running):
+        yield _plan_one(occurrence, RunCause.CATCH_UP)
+        # Only excluded occurrences can lie between two that run.
+        following = running[position + 1 : position + 2]
+        gap_end = following[0].nominal - _TICK if following else until
+        yield from plan_stretches(timetable, occurrence.nominal, gap_end, RunReason.CALENDAR)
+
+
+def plan_override(
+    override: Override, timetable: Timetable, missed: RunReason | None, cause: RunCause
+) -> PlannedRecord | None:
+    """Plan the record of an override that fires; None if it has nothing to override any more.
+
+    `missed` is why it does not run, should it come too late. It is never coalesced with others:
+    somebody asked for it by hand.
+    """
+    occurrence = override.occurrence(timetable)
+    if occurrence is None:
+        return None
+    if override.action is OccurrenceAction.SKIP:
+        reason, message = RunReason.OVERRIDDEN, override.reason
+        return PlannedRecord(
+            occurrence, RunState.SKIPPED, RunCause.SCHEDULE, reason, message=message
+        )
+    if missed is not None:
+        return PlannedRecord(occurrence, RunState.MISSED, RunCause.SCHEDULE, missed)
+    return PlannedRecord(occurrence, RunState.QUEUED, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class DueOverrides:
+    """The records of overrides that are due, and those that have nothing to override any more."""
+
+    records: tuple[PlannedRecord, ...] = ()
+    settled: tuple[UUID, ...] = ()
+    orphaned: tuple[UUID, ...] = ()
+
+
+NO_OVERRIDES: Final = DueOverrides()
+
+
+def plan_due_overrides(
+    timetable: Timetable,
+    overrides: Sequence[Override],
+    until: datetime,
+    missed: RunReason | None,
+) -> DueOverrides:
+    """Plan the overrides that fire at `until` or before; they run, unless `missed` says why not."""
+    due = [override for override in waiting(overrides) if override.fires_at <= until]
+    planned = [(one.id, plan_override(one, timetable, missed, RunCause.CATCH_UP)) for one in due]
+    return DueOverrides(
+        tuple(record for _, record in planned if record is not None),
+        tuple(id_ for id_, record in planned if record is not None),
+        tuple(id_ for id_, record in planned if record is None),
+    )
+
+
+def _lay_over(
+    regular: FiringPlan,
+    timetable: Timetable,
+    overrides: Sequence[Override],
+    as_of: datetime,
+    look_ahead: timedelta,
+    catch_up: CatchUp,
+) -> FiringPlan:
+    """Add the overrides that fire to the plan of the regular occurrences."""
+    records, settled, orphaned = list(regular.records), [], []
+    instants = [] if regular.next_run_at is None else [regular.next_run_at]
+    for override in waiting(overrides):
+        if override.fires_at > as_of + look_ahead:
+            instants.append(override.fires_at)
+            break
+        late_by = as_of - override.fires_at
+        cause = RunCause.SCHEDULE if late_by <= GRACE else RunCause.CATCH_UP
+        record = plan_override(override, timetable, _too_late(late_by, catch_up), cause)
+        if record is None:
+            orphaned.append(override.id)
+        else:
+            settled.append(override.id)
+            records.append(record)
+    return FiringPlan(
+        tuple(records),
+        regular.cursor_at,
+        min(instants, default=None),
+        tuple(settled),
+        tuple(orphaned),
+    )
+
+
+def _too_late(late_by: timedelta, catch_up: CatchUp) -> RunReason | None:
+    """Return why something that comes so late does not run; None if it does."""
+    if late_by <= GRACE:
+        return None
+    if late_by > catch_up.window:
+        return RunReason.TOO_LATE
+    return RunReason.CATCH_UP_NONE if catch_up.policy is CatchUpPolicy.NONE else None
+
+
 # The smallest step of PostgreSQL's clock: turns "strictly before" into "at or before".
 _TICK = timedelta(microseconds=1)
 
@@ -123,22 +260,9 @@ def _plan_missed(
 ) -> Iterator[PlannedRecord]:
     """Account for the occurrences in (after, until] that are too late to be just late."""
     window_start = max(after, min(until, as_of - catch_up.window - _TICK))
-    too_late = plan_stretch(timetable, after, window_start, RunReason.TOO_LATE)
-    if too_late is not None:
-        yield too_late
+    yield from plan_stretches(timetable, after, window_start, RunReason.TOO_LATE)
     caught_up, reason = _choose_caught_up(timetable, window_start, until, catch_up)
-    rest_until = caught_up[0].nominal - _TICK if caught_up else until
-    rest = plan_stretch(timetable, window_start, rest_until, reason)
-    if rest is not None:
-        yield rest
-    for position, occurrence in enumerate(caught_up):
-        yield _plan_one(occurrence, RunCause.CATCH_UP)
-        # Only excluded occurrences can lie between two that run.
-        following = caught_up[position + 1 : position + 2]
-        gap_end = following[0].nominal - _TICK if following else until
-        excluded = plan_stretch(timetable, occurrence.nominal, gap_end, RunReason.CALENDAR)
-        if excluded is not None:
-            yield excluded
+    yield from plan_choice(timetable, window_start, until, caught_up, reason)
 
 
 def _choose_caught_up(

@@ -9,8 +9,16 @@ stretch between is one record.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from app.core.firing import CatchUp, PlannedRecord, newest_occurrences, plan_stretch
+from app.core.firing import (
+    CatchUp,
+    PlannedRecord,
+    newest_occurrences,
+    plan_due_overrides,
+    plan_stretches,
+)
+from app.core.overrides import Override, overridden
 from app.core.time import Occurrence, Timetable
 from app.core.vocabulary import CatchUpPolicy, ResumeChoice, RunCause, RunReason, RunState
 
@@ -33,6 +41,9 @@ class HaltedPlan:
 
     records: tuple[PlannedRecord, ...]
     cursor_at: datetime
+    # Overrides whose record this plan holds, and those that have nothing to override any more.
+    settled: tuple[UUID, ...] = ()
+    orphaned: tuple[UUID, ...] = ()
 
 
 def plan_halted(
@@ -42,19 +53,26 @@ def plan_halted(
     halts: Sequence[Halt],
     as_of: datetime,
     catch_up: CatchUp,
+    overrides: Sequence[Override] = (),
 ) -> HaltedPlan:
     """Account for the occurrences from `after` to the end of the last halt.
 
     `halts` are in the order of time. What was due before one, and no tick had fired yet, belongs
-    to it: as with the pause of a schedule.
+    to it: as with the pause of a schedule. What somebody moved or added by hand runs unless all is
+    skipped; where each policy decides, it is left to the plan that follows.
     """
     unsettled = [halt for halt in halts if halt.ended_at > after]
     if not unsettled:
         return HaltedPlan((), after)
-    until = unsettled[-1].ended_at
-    running = _choose(timetable, after, until, as_of, unsettled[-1].missed, catch_up)
-    records = tuple(_records(timetable, after, unsettled, running))
-    return HaltedPlan(records, until)
+    until, choice = unsettled[-1].ended_at, unsettled[-1].missed
+    regular = overridden(timetable, overrides)
+    running = _choose(regular, after, until, as_of, choice, catch_up)
+    records = tuple(_records(regular, after, unsettled, running))
+    if choice is None:
+        return HaltedPlan(records, until)
+    missed = unsettled[-1].reason if choice is ResumeChoice.SKIP else None
+    due = plan_due_overrides(timetable, overrides, until, missed)
+    return HaltedPlan((*records, *due.records), until, due.settled, due.orphaned)
 
 
 def _choose(
@@ -83,16 +101,10 @@ def _records(
     for halt in halts:
         for occurrence in running:
             if cursor < occurrence.nominal <= halt.ended_at:
-                yield from _stretch(timetable, cursor, occurrence.nominal - _TICK, halt.reason)
+                yield from plan_stretches(
+                    timetable, cursor, occurrence.nominal - _TICK, halt.reason
+                )
                 yield PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP)
                 cursor = occurrence.nominal
-        yield from _stretch(timetable, cursor, halt.ended_at, halt.reason)
+        yield from plan_stretches(timetable, cursor, halt.ended_at, halt.reason)
         cursor = halt.ended_at
-
-
-def _stretch(
-    timetable: Timetable, after: datetime, until: datetime, reason: RunReason
-) -> Iterator[PlannedRecord]:
-    record = plan_stretch(timetable, after, until, reason)
-    if record is not None:
-        yield record

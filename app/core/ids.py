@@ -17,6 +17,9 @@ class Kind(StrEnum):
     RUN = "run"
     WORKER = "worker"
     CALENDAR = "calendar"
+    VERSION = "version"
+    OVERRIDE = "override"
+    BACKFILL = "backfill"
     TOKEN = "token"  # noqa: S105 - a kind of thing
 
 

@@ -194,6 +194,39 @@ class ScheduleState(StrEnum):
     ARCHIVED = "ARCHIVED"
 
 
+class OccurrenceAction(StrEnum):
+    """What somebody decides about a single occurrence."""
+
+    SKIP = "SKIP"
+    MOVE = "MOVE"
+    ADD = "ADD"
+    UNDO = "UNDO"
+
+
+class Outcome(StrEnum):
+    """What happened, or will happen, to a schedule at an instant."""
+
+    RAN = "RAN"
+    SKIPPED = "SKIPPED"
+    MISSED = "MISSED"
+    WILL_RUN = "WILL_RUN"
+    WILL_SKIP = "WILL_SKIP"
+    PAUSED = "PAUSED"
+    NOT_AN_OCCURRENCE = "NOT_AN_OCCURRENCE"
+    OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
+    BEFORE_CREATION = "BEFORE_CREATION"
+    UNKNOWN = "UNKNOWN"
+
+
+class BackfillState(StrEnum):
+    """Whether a backfill goes on."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+
+
 class RunState(StrEnum):
     """The life of a run; see `core/run_states.py` for the legal transitions."""
 

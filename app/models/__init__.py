@@ -9,9 +9,11 @@ from app.models.calendar import Calendar
 from app.models.event import Event
 from app.models.idempotency import IdempotencyRecord
 from app.models.job import Job
+from app.models.occurrence_override import OccurrenceOverride
 from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
 from app.models.schedule import Schedule, ScheduleCounters
+from app.models.schedule_version import ScheduleVersion
 from app.models.scheduler import Halt, QueueControl, SchedulerControl, Worker
 from app.models.zone_rules import ZoneRulesInForce
 
@@ -24,12 +26,14 @@ __all__ = [
     "Halt",
     "IdempotencyRecord",
     "Job",
+    "OccurrenceOverride",
     "Project",
     "QueueControl",
     "Run",
     "RunLogChunk",
     "Schedule",
     "ScheduleCounters",
+    "ScheduleVersion",
     "SchedulerControl",
     "Worker",
     "ZoneRulesInForce",

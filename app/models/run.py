@@ -37,6 +37,15 @@ class Run(SQLModel, table=True):
             unique=True,
             postgresql_where=text("cause IN ('SCHEDULE', 'CATCH_UP')"),
         ),
+        # The range that may cover an instant is the last one that begins before it: ranges of a
+        # schedule never overlap.
+        Index(
+            "run_range",
+            "schedule_id",
+            text("scheduled_for DESC"),
+            postgresql_include=["range_end", "id"],
+            postgresql_where=text("range_end IS NOT NULL"),
+        ),
         # What the claim reads: the queue.
         Index(
             "run_queue",

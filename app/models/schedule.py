@@ -148,6 +148,8 @@ class Schedule(SQLModel, table=True):
     # SHA-256 over job, timings, zone and parameters: finds the same schedule made twice.
     definition_hash: str = Field(max_length=64)
 
+    # Whether a tick has to look for overrides: some wait, or lie beyond the cursor.
+    has_overrides: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     cursor_at: datetime = Field(sa_type=Instant)
     next_run_at: datetime | None = Field(default=None, sa_type=Instant)
     runs_made: int = 0

@@ -7,13 +7,17 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from app.models import Attempt, Calendar, Job, Project, Run, Worker
+from app.models import Attempt, Calendar, Job, OccurrenceOverride, Project, Run, Worker
 from app.store.calendars import read_calendars
 from app.store.database import Database, ReadConnection
 from app.store.jobs import read_jobs
+from app.store.overrides import read_overrides
 from app.store.projects import read_project
 from app.store.runs import read_attempts, read_runs, read_workers_by_id
 from app.store.schedules import ScheduleRecord, read_schedules
+
+MOST_OVERRIDES = 200
+"""How many overrides of a schedule are shown, the newest ones."""
 
 Loaded = TypeVar("Loaded")
 
@@ -41,6 +45,13 @@ class Loaders:
     def calendars(self) -> DataLoader[UUID, Calendar | None]:
         """Load calendars by id."""
         return self._by_id(read_calendars)
+
+    @cached_property
+    def overrides(self) -> DataLoader[UUID, list[OccurrenceOverride] | None]:
+        """Load what was decided about occurrences by the schedule's id."""
+        return self._by_id(
+            lambda connection, ids: read_overrides(connection, ids, most=MOST_OVERRIDES)
+        )
 
     @cached_property
     def runs(self) -> DataLoader[UUID, Run | None]:

@@ -20,14 +20,24 @@ from sqlalchemy import RowMapping
 from app.core.changes import Change
 from app.core.retry import RetryPolicy
 from app.core.starting import Candidate, Judgement, Verdict, judge_starts
-from app.core.vocabulary import JobKind, OnWorkerLost, OverlapPolicy, RunCause, RunReason, RunState
+from app.core.vocabulary import (
+    ChangeKind,
+    JobKind,
+    OnWorkerLost,
+    OverlapPolicy,
+    RunCause,
+    RunReason,
+    RunState,
+)
 from app.handlers.execution import Execution
 from app.runtime import Runtime
+from app.services.pausing import SYSTEM
 from app.store import queue
 from app.store.control import share_control
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
 from app.store.events import record_changes
+from app.store.versions import record_versions
 
 _COUNTED_CAUSES = (RunCause.SCHEDULE.value, RunCause.CATCH_UP.value)
 
@@ -168,6 +178,8 @@ async def _count_against_max_runs(
             verdicts[row["id"]] = Verdict.SKIP
             over_limit.add(row["id"])
     changed = await queue.count_started(transaction, +started, allowances) if +started else []
+    completed = [row["id"] for row in changed if row["state"] == "COMPLETED"]
+    await record_versions(transaction, completed, ChangeKind.COMPLETED, by=SYSTEM)
     return over_limit, [
         Change(
             row["project_id"],

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
 from app.core.halting import Halt, plan_halted
+from app.core.overrides import Override, mark_settled
 from app.core.time import Timetable, Timing, timing_from_json
 from app.core.vocabulary import (
     CalendarMode,
@@ -36,6 +37,7 @@ from app.handlers.output_text import clean
 from app.models import Calendar as CalendarRow
 from app.models.columns import new_id
 from app.runtime import Runtime
+from app.services.pausing import SYSTEM
 from app.services.schedules.timetables import (
     calendar_of,
     known_calendars,
@@ -56,6 +58,8 @@ from app.store.firing import (
     read_halts,
     to_json,
 )
+from app.store.overrides import read_overrides_to_plan, settle_overrides
+from app.store.versions import record_versions
 
 BATCH = 1_000
 """How many schedules one transaction holds at most."""
@@ -88,9 +92,13 @@ class _Batch:
 
     calendars: Mapping[UUID, CalendarRow]
     halts: Sequence[Halt]
+    # Of those few of its schedules that have any.
+    overrides: Mapping[UUID, Sequence[Override]] = field(default_factory=dict)
     rows: list[RunRow] = field(default_factory=list)
     advanced: list[AdvancedSchedule] = field(default_factory=list)
     project_of: dict[UUID, UUID] = field(default_factory=dict)
+    settled: list[UUID] = field(default_factory=list)
+    orphaned: list[UUID] = field(default_factory=list)
 
 
 async def fire_due(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
@@ -124,7 +132,11 @@ async def _fire_together(
 ) -> tuple[Fired, list[Change]]:
     async with runtime.database.transaction() as transaction:
         claimed, halts = await _claim(transaction, look_ahead, as_of)
-        batch = _Batch(await _read_calendars(transaction, claimed), halts)
+        batch = _Batch(
+            await _read_calendars(transaction, claimed),
+            halts,
+            await _read_overrides(transaction, claimed),
+        )
         for schedule in claimed:
             _plan_into(batch, schedule, look_ahead)
         return await _write(transaction, batch)
@@ -138,8 +150,9 @@ async def _fire_apart(
     async with runtime.database.transaction() as transaction:
         claimed, halts = await _claim(transaction, look_ahead, as_of)
         calendars = await _read_calendars(transaction, claimed)
+        overrides = await _read_overrides(transaction, claimed)
         for schedule in claimed:
-            batch = _Batch(calendars, halts)
+            batch = _Batch(calendars, halts, overrides)
             _plan_into(batch, schedule, look_ahead)
             try:
                 async with transaction.begin_nested():
@@ -168,6 +181,14 @@ async def _claim(
     return claimed, await read_halts(transaction, since=since)
 
 
+async def _read_overrides(
+    transaction: Transaction, claimed: Sequence[RowMapping]
+) -> Mapping[UUID, Sequence[Override]]:
+    """Read by a statement of its own: only now, with the schedules held, can none be missed."""
+    having = [schedule["id"] for schedule in claimed if schedule["has_overrides"]]
+    return await read_overrides_to_plan(transaction, having)
+
+
 def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> None:
     """Plan one schedule; one that cannot be planned is set aside and never stops the others."""
     try:
@@ -179,6 +200,8 @@ def _plan_into(batch: _Batch, schedule: RowMapping, look_ahead: timedelta) -> No
     batch.project_of[schedule["id"]] = schedule["project_id"]
     batch.rows.extend(rows)
     batch.advanced.append(_advanced(schedule, plan))
+    batch.settled.extend(plan.settled)
+    batch.orphaned.extend(plan.orphaned)
 
 
 def _set_aside(batch: _Batch, schedule: RowMapping, error: Exception) -> None:
@@ -202,18 +225,34 @@ def _short(error: Exception) -> str:
 
 def _plan(schedule: RowMapping, batch: _Batch, look_ahead: timedelta) -> FiringPlan:
     timetable, as_of = _timetable(schedule, batch.calendars), schedule["as_of"]
+    overrides = batch.overrides.get(schedule["id"], ())
     catch_up = CatchUp(
         policy=CatchUpPolicy(schedule["catch_up"]),
         window=timedelta(seconds=schedule["catch_up_window_seconds"]),
         limit=schedule["catch_up_limit"],
     )
     halted = plan_halted(
-        timetable, after=schedule["cursor_at"], halts=batch.halts, as_of=as_of, catch_up=catch_up
+        timetable,
+        after=schedule["cursor_at"],
+        halts=batch.halts,
+        as_of=as_of,
+        catch_up=catch_up,
+        overrides=overrides,
     )
     plan = plan_firing(
-        timetable, after=halted.cursor_at, as_of=as_of, catch_up=catch_up, look_ahead=look_ahead
+        timetable,
+        after=halted.cursor_at,
+        as_of=as_of,
+        catch_up=catch_up,
+        look_ahead=look_ahead,
+        overrides=mark_settled(overrides, halted.settled),
     )
-    return replace(plan, records=(*halted.records, *plan.records))
+    return replace(
+        plan,
+        records=(*halted.records, *plan.records),
+        settled=(*halted.settled, *plan.settled),
+        orphaned=(*halted.orphaned, *plan.orphaned),
+    )
 
 
 async def _read_calendars(
@@ -346,10 +385,22 @@ async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[C
     rows = [row for row in batch.rows if row.id in inserted]
     revisions = await advance_schedules(transaction, batch.advanced)
     await count_outcomes(transaction, _count_records(rows))
+    await _record_ends(transaction, batch)
+    if batch.overrides:
+        await settle_overrides(
+            transaction, batch.settled, batch.orphaned, schedule_ids=list(batch.overrides)
+        )
     changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
     await record_changes(transaction, changes)
     has_queued = any(row.state == RunState.QUEUED for row in rows)
     return Fired(len(batch.advanced), len(rows), has_queued), changes
+
+
+async def _record_ends(transaction: Transaction, batch: _Batch) -> None:
+    """Write a version of each schedule that does not fire any more."""
+    for state, change in _CHANGE_OF_STATE.items():
+        ended = [row for row in batch.advanced if row.state == state]
+        await record_versions(transaction, [row.id for row in ended], change, by=SYSTEM)
 
 
 def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:

@@ -15,6 +15,7 @@ from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.instants import read_now
 from app.store.pausing import lock_failing_schedules, set_paused, withdraw_prepared_runs
+from app.store.versions import record_versions
 
 SYSTEM: ActorRecord = {"kind": ActorKind.SYSTEM.value, "id": None, "name": "Tickwheel"}
 """Who made an automatic change."""
@@ -43,6 +44,7 @@ async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
     schedule_id, project_id = row["id"], row["project_id"]
     as_of = await read_now(transaction)
     withdrawn = await withdraw_prepared_runs(transaction, schedule_id, as_of=as_of)
+    instants = [instant for instant in withdrawn.values() if instant is not None]
     reason = f"Paused after {row['consecutive_failures']} failures in a row."
     revision = await set_paused(
         transaction,
@@ -50,8 +52,9 @@ async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
         reason=reason,
         actor=SYSTEM,
         as_of=as_of,
-        cursor_at=min(withdrawn.values()) - _TICK if withdrawn else None,
+        cursor_at=min(instants) - _TICK if instants else None,
     )
+    await record_versions(transaction, [schedule_id], ChangeKind.PAUSED, by=SYSTEM, comment=reason)
     transaction.add(
         AuditEntry(
             at=as_of,

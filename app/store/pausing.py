@@ -25,15 +25,16 @@ async def lock_failing_schedules(
 
 async def withdraw_prepared_runs(
     transaction: Transaction, schedule_id: UUID, *, as_of: datetime
-) -> dict[UUID, datetime]:
+) -> dict[UUID, datetime | None]:
     """Remove runs that a tick prepared for later than `as_of`; the caller holds the schedule.
 
-    Return their occurrences. A run that is being claimed at this moment stays.
+    Return their occurrences, which the cursor has to go back before; None where an override
+    accounts for it, whatever the cursor. A run that is being claimed at this moment stays.
     """
     result = await transaction.run_file(
-        "withdraw_prepared_runs", {"schedule_id": schedule_id, "as_of": as_of}
+        "withdraw_prepared_runs", {"schedule_ids": [schedule_id], "as_of": as_of}
     )
-    return {row.id: row.scheduled_for for row in result}
+    return {row.id: row.occurrence_at for row in result}
 
 
 async def set_paused(

@@ -44,7 +44,7 @@ async def withdraw_prepared_runs_of_many(
 ) -> Sequence[RowMapping]:
     """Remove the runs prepared for instants after `as_of`; return id, project and schedule."""
     result = await transaction.run_file(
-        "withdraw_prepared_runs_of_many", {"schedule_ids": list(schedule_ids), "as_of": as_of}
+        "withdraw_prepared_runs", {"schedule_ids": list(schedule_ids), "as_of": as_of}
     )
     return result.mappings().all()
 

@@ -52,7 +52,7 @@ from app.core.time.timings import (
     timing_to_json,
 )
 from app.core.time.validation import MAX_TIMINGS, validate_timings, validate_window
-from app.core.time.zones import known_timezones, parse_timezone, tzdata_version
+from app.core.time.zones import known_timezones, local_time, parse_timezone, tzdata_version
 
 __all__ = [
     "CRON_PRESETS",
@@ -80,6 +80,7 @@ __all__ = [
     "known_timezones",
     "lint_duration",
     "lint_timing",
+    "local_time",
     "locales",
     "parse_ics",
     "parse_timezone",

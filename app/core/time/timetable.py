@@ -9,7 +9,7 @@ Searches compare *nominal* instants; jitter moves `at` only, and never as far as
 occurrence, so `at` increases along with `nominal`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -159,6 +159,10 @@ class Timetable:
                 return count, False
             count += 1
         return count, True
+
+    def breaks_between(self, after: datetime, until: datetime) -> Sequence[datetime]:
+        """Return where in (after, until] a stretch of occurrences is interrupted by others."""
+        return ()
 
     def _hits(
         self, after: datetime, until: datetime, skipped: bool, excluded: bool

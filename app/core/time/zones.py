@@ -24,7 +24,12 @@ from typing import Final
 import tzdata  # type: ignore[import-untyped] # It is data; one constant is read.
 
 from app.core.errors import Invalid
-from app.core.time.instants import DAY_SECONDS
+from app.core.time.instants import (
+    DAY_SECONDS,
+    SECOND,
+    local_from_microseconds,
+    to_microseconds,
+)
 
 zoneinfo.reset_tzpath(())
 zoneinfo.ZoneInfo.clear_cache()
@@ -209,6 +214,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def zone_rules(name: str) -> ZoneRules:
     """Return the shared rules of a zone; there are as many as there are zone names."""
     return ZoneRules(name)
+
+
+def local_time(instant: datetime, timezone: str) -> tuple[datetime, str]:
+    """Return the local time of an instant in a zone, and the zone's offset then."""
+    microseconds = to_microseconds(instant)
+    offset = zone_rules(timezone).segment_at(microseconds // SECOND).offset
+    return local_from_microseconds(microseconds + offset * SECOND), offset_text(offset)
 
 
 def offset_text(offset: int) -> str:

@@ -17,6 +17,7 @@ from app.core.vocabulary import (
     DstFoldPolicy,
     DstGapPolicy,
     Frequency,
+    OccurrenceAction,
     OverlapPolicy,
     ResumeChoice,
     TimeMode,
@@ -28,6 +29,7 @@ from app.schema.scalars import LocalDateTime, TimeZone
 from app.services.schedules import (
     IntervalRequest,
     OnceRequest,
+    OverrideRequest,
     ScheduleFields,
     ScheduleRequest,
     TimingRequest,
@@ -208,7 +210,9 @@ class ScheduleUpdateInput:
     id: strawberry.ID = strawberry.field(description=_WHICH)
     expected_version: int | None = strawberry.field(default=None, description=_EXPECTED)
     fields: ScheduleFieldsInput = strawberry.field(description="What it is to be.")
-    comment: str | None = strawberry.field(default=None, description="Why; kept in the audit.")
+    comment: str | None = strawberry.field(
+        default=None, description="Why; kept with the version and in the audit."
+    )
     effective_from: datetime | None = strawberry.field(
         default=None,
         description="It fires as before until then; for changes of when it fires only.",
@@ -249,6 +253,35 @@ class ScheduleArchiveInput:
     id: strawberry.ID = strawberry.field(description=_WHICH)
     expected_version: int | None = strawberry.field(default=None, description=_EXPECTED)
     reason: str | None = strawberry.field(default=None, description="Why.")
+
+
+@strawberry.input(description="A return to an earlier definition.")
+class ScheduleRollbackInput:
+    """A rollback."""
+
+    id: strawberry.ID = strawberry.field(description=_WHICH)
+    to_version: int = strawberry.field(description="The version to be like again.")
+    expected_version: int = strawberry.field(description=_EXPECTED)
+    comment: str | None = strawberry.field(default=None, description="Why.")
+
+
+@strawberry.input(description="A decision about a single occurrence.")
+class OccurrenceOverrideInput:
+    """An override."""
+
+    schedule_id: strawberry.ID = strawberry.field(description=_WHICH)
+    at: datetime = strawberry.field(
+        description="Which occurrence, by its nominal instant; with ADD, an instant that is none."
+    )
+    action: OccurrenceAction = strawberry.field(description="What becomes of it.")
+    move_to: datetime | None = strawberry.field(
+        default=None, description="With MOVE: when it runs instead, earlier or later."
+    )
+    reason: str = strawberry.field(description="Why, for those who wonder later.")
+
+    def read(self) -> OverrideRequest:
+        """Return the service's form."""
+        return OverrideRequest(self.at, self.action, self.reason, self.move_to)
 
 
 @strawberry.input(description="A run of a schedule, now.")

@@ -17,10 +17,12 @@ from app.schema.ids import from_id, to_id
 from app.schema.inputs.arguments import After, Before, First, Last, Search
 from app.schema.inputs.filters import ScheduleFilter, ScheduleOrder
 from app.schema.inputs.schedules import (
+    OccurrenceOverrideInput,
     ScheduleArchiveInput,
     ScheduleCreateInput,
     SchedulePauseInput,
     ScheduleResumeInput,
+    ScheduleRollbackInput,
     ScheduleTriggerInput,
     ScheduleUpdateInput,
     schedule_id,
@@ -241,6 +243,44 @@ class ScheduleMutations:
                 schedule_id(input.id),
                 reason=input.reason,
                 expected_version=input.expected_version,
+            )
+            return _payload(info, accepted)
+        return SchedulePayload(errors=errors)
+
+    @strawberry.mutation(
+        description="Give a schedule an earlier definition again, from now on: a new version."
+    )
+    async def schedule_rollback(
+        self,
+        info: Info,
+        input: Annotated[ScheduleRollbackInput, strawberry.argument(description="The return.")],
+    ) -> SchedulePayload:
+        """Roll back."""
+        async with collected_errors() as errors:
+            accepted = await service.roll_back_schedule(
+                info.context.runtime,
+                info.context.principal,
+                schedule_id(input.id),
+                to_version=input.to_version,
+                expected_version=input.expected_version,
+                comment=input.comment,
+            )
+            return _payload(info, accepted)
+        return SchedulePayload(errors=errors)
+
+    @strawberry.mutation(description="Skip, move or add a single occurrence, or undo that.")
+    async def occurrence_override(
+        self,
+        info: Info,
+        input: Annotated[OccurrenceOverrideInput, strawberry.argument(description="The decision.")],
+    ) -> SchedulePayload:
+        """Override."""
+        async with collected_errors() as errors:
+            accepted = await service.override_occurrence(
+                info.context.runtime,
+                info.context.principal,
+                from_id(Kind.SCHEDULE, input.schedule_id, "scheduleId"),
+                input.read(),
             )
             return _payload(info, accepted)
         return SchedulePayload(errors=errors)

@@ -30,12 +30,16 @@ from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, 
 from app.schema.scalars import TimeZone
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
+from app.schema.types.explanations import Explanation
+from app.schema.types.overrides import OccurrenceOverride
 from app.schema.types.runs import Run, RunConnection, RunError
 from app.schema.types.timings import Occurrence, Timing, timing_of
+from app.schema.types.versions import ScheduleVersionConnection
 from app.services.access import Principal
 from app.services.conflicts import Stretch, find_conflicts_of
 from app.services.schedules.timetables import Calendars, calendar_ids_of, known_calendars
 from app.services.schedules.upcoming import next_run, upcoming_occurrences
+from app.services.schedules.why_not import explain_instant
 from app.store import filters as store
 from app.store.instants import read_now
 from app.store.pages import SortKey
@@ -158,12 +162,14 @@ class Schedule(Node):
 
     @strawberry.field(description="The next instant at which it runs, before jitter.")
     async def next_run_at(self, info: Info) -> datetime | None:
-        """Return the next instant that no calendar excludes."""
+        """Return the next instant that no calendar excludes and nobody skips."""
         schedule = self.record.schedule
-        if schedule.next_run_at is None or not calendar_ids_of(schedule.model_dump()):
+        is_plain = not schedule.has_overrides and not calendar_ids_of(schedule.model_dump())
+        if schedule.next_run_at is None or is_plain:
             return schedule.next_run_at
         calendars = await _calendars_of(info, schedule)
-        return next_run(schedule, calendars)
+        overrides = await info.context.loaders.overrides.load(schedule.id)
+        return next_run(schedule, calendars, overrides or ())
 
     @strawberry.field(description="Its last run that ended.")
     async def last_run(self, info: Info) -> Run | None:
@@ -191,12 +197,14 @@ class Schedule(Node):
         if not 0 <= first <= _MOST_UPCOMING:
             raise Invalid(f"first lies between 0 and {_MOST_UPCOMING}.", path=("first",))
         schedule = self.record.schedule
+        overrides = await info.context.loaders.overrides.load(schedule.id)
         found = upcoming_occurrences(
             schedule,
             await _calendars_of(info, schedule),
             after=from_ or utc_now(),
             until=until,
             limit=first,
+            overrides=overrides or (),
         )
         return [Occurrence.of(occurrence, schedule=self) for occurrence in found]
 
@@ -232,6 +240,37 @@ class Schedule(Node):
             Window(first, after),
             narrowed=filter,
             schedule_id=self.record.schedule.id,
+        )
+
+    @strawberry.field(
+        description="What happened, or will happen, at this instant, and why: from its runs and "
+        "records, and from what the schedule was then."
+    )
+    async def why_not(
+        self,
+        info: Info,
+        at: Annotated[datetime, strawberry.argument(description="Any instant, past or future.")],
+    ) -> Explanation:
+        """Explain."""
+        async with info.context.reading() as connection:
+            return Explanation.of(await explain_instant(connection, self.record.schedule, at))
+
+    @strawberry.field(
+        description="Single occurrences that somebody skipped, moved or added, the earliest "
+        "first; of many, the last 200."
+    )
+    async def overrides(self, info: Info) -> list[OccurrenceOverride]:
+        """Load them."""
+        rows = await info.context.loaders.overrides.load(self.record.schedule.id)
+        return [OccurrenceOverride.of(row) for row in rows or ()]
+
+    @strawberry.field(description="What it was before, the newest first: who changed it, and why.")
+    async def versions(
+        self, info: Info, first: First = DEFAULT_SIZE, after: After = None
+    ) -> ScheduleVersionConnection:
+        """Return one page."""
+        return await ScheduleVersionConnection.read(
+            info.context, Window(first, after), schedule_id=self.record.schedule.id
         )
 
     @strawberry.field(description="What the caller may do with it.")

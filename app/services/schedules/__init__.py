@@ -19,10 +19,13 @@ from app.services.schedules.definition import (
     TimingRequest,
 )
 from app.services.schedules.editing import update_schedule_definition
+from app.services.schedules.overriding import OverrideRequest, override_occurrence
+from app.services.schedules.rolling_back import roll_back_schedule
 
 __all__ = [
     "IntervalRequest",
     "OnceRequest",
+    "OverrideRequest",
     "ResumeRequest",
     "ScheduleFields",
     "ScheduleRequest",
@@ -30,7 +33,9 @@ __all__ = [
     "archive_schedule",
     "create_schedule",
     "create_schedules",
+    "override_occurrence",
     "pause_schedule",
     "resume_schedule",
+    "roll_back_schedule",
     "update_schedule_definition",
 ]

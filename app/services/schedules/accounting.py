@@ -8,9 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.core.firing import PlannedRecord, newest_occurrences, plan_stretch
-from app.core.vocabulary import ResumeChoice, RunCause, RunReason, RunState, ScheduleState
-from app.models import Job, Schedule
+from app.core.firing import (
+    PlannedRecord,
+    newest_occurrences,
+    plan_choice,
+    plan_due_overrides,
+    plan_stretches,
+)
+from app.core.overrides import Override, overridden, still_waiting, waiting
+from app.core.time import Timetable
+from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
+from app.models import Job, OccurrenceOverride, Schedule
 from app.models.columns import new_id
 from app.services.access import Principal
 from app.services.schedules.timetables import Calendars, timetable_of
@@ -18,21 +26,39 @@ from app.services.writing import Subject, Written, note_change
 from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
 from app.store.firing import RunRow, insert_runs, to_json
+from app.store.overrides import (
+    mark_orphaned,
+    override_of,
+    read_standing_overrides,
+    read_unsettled_overrides,
+)
 from app.store.pausing import withdraw_prepared_runs
 
 _TICK = timedelta(microseconds=1)
 
 
 def next_columns(
-    schedule: Mapping[str, Any], cursor_at: datetime, calendars: Calendars
+    schedule: Mapping[str, Any],
+    cursor_at: datetime,
+    calendars: Calendars,
+    overrides: Sequence[Override] = (),
 ) -> dict[str, Any]:
-    """Return cursor, next instant and state of a schedule that is not paused."""
-    following = timetable_of(schedule, calendars).next_after(cursor_at, include_excluded=True)
+    """Return cursor, next instant and state of a schedule that is not paused.
+
+    `overrides` are those that have still to fire, or have fired early.
+    """
+    timetable = overridden(timetable_of(schedule, calendars), overrides)
+    following = timetable.next_after(cursor_at, include_excluded=True)
+    # Only where a change of zone rules makes the cursor pass over what was recorded before does an
+    # override fire at the cursor or earlier.
+    instants = [max(override.fires_at, cursor_at + _TICK) for override in waiting(overrides)]
+    if following is not None:
+        instants.append(following.nominal)
     runs_left = schedule["max_runs"] is None or schedule["runs_made"] < schedule["max_runs"]
     columns: dict[str, Any] = {"cursor_at": cursor_at, "next_run_at": None, "last_error": None}
-    if following is not None and runs_left:
+    if instants and runs_left:
         state, reason = ScheduleState.ACTIVE, None
-        columns["next_run_at"] = following.nominal
+        columns["next_run_at"] = min(instants)
     elif not runs_left:
         state, reason = ScheduleState.COMPLETED, "It has made all its runs."
     elif schedule["end_at"] is not None:
@@ -64,11 +90,16 @@ async def withdraw(
         dict.fromkeys(ids, 0),
         parent_ids=[schedule.id] * len(ids),
     )
-    return min(ids.values()) - _TICK if ids else schedule.cursor_at
+    taken_back = [occurrence_at for occurrence_at in ids.values() if occurrence_at is not None]
+    return min(taken_back) - _TICK if taken_back else schedule.cursor_at
 
 
 def unfired_stretch(
-    schedule: Schedule, as_of: datetime, reason: RunReason, calendars: Calendars
+    schedule: Schedule,
+    as_of: datetime,
+    reason: RunReason,
+    calendars: Calendars,
+    overrides: Sequence[Override] = (),
 ) -> list[PlannedRecord]:
     """Record what should have fired and has not, because no tick came before a change did.
 
@@ -76,12 +107,13 @@ def unfired_stretch(
     """
     try:
         timetable = timetable_of(schedule.model_dump(), calendars)
-        stretch = plan_stretch(timetable, schedule.cursor_at, as_of, reason)
+        regular = overridden(timetable, overrides)
+        records = list(plan_stretches(regular, schedule.cursor_at, as_of, reason))
+        return [*records, *plan_due_overrides(timetable, overrides, as_of, reason).records]
     except Exception:
         if schedule.state is not ScheduleState.QUARANTINED:
             raise
         return []
-    return [] if stretch is None else [stretch]
 
 
 def plan_resumption(
@@ -90,18 +122,50 @@ def plan_resumption(
     choice: ResumeChoice,
     reason: RunReason,
     calendars: Calendars,
+    overrides: Sequence[Override] = (),
 ) -> list[PlannedRecord]:
-    """Choose which occurrences of a pause run; the others are one range."""
+    """Choose which occurrences of a pause run; the others are recorded, in one range if they can.
+
+    What somebody moved or added by hand runs unless all is skipped.
+    """
     timetable = timetable_of(schedule.model_dump(), calendars)
+    regular = overridden(timetable, overrides)
     limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
-    running = newest_occurrences(timetable, schedule.cursor_at, as_of, limit)
-    others_until = running[0].nominal - _TICK if running else as_of
-    others = plan_stretch(timetable, schedule.cursor_at, others_until, reason)
-    records = [] if others is None else [others]
-    records.extend(
-        PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP) for occurrence in running
+    running = newest_occurrences(regular, schedule.cursor_at, as_of, limit)
+    records = list(plan_choice(regular, schedule.cursor_at, as_of, running, reason))
+    missed = reason if choice is ResumeChoice.SKIP else None
+    return [*records, *plan_due_overrides(timetable, overrides, as_of, missed).records]
+
+
+async def judge_overrides(
+    transaction: Transaction, schedule: Mapping[str, Any], as_of: datetime, calendars: Calendars
+) -> list[Override]:
+    """Find out which overrides still have something to override, now that the timings differ.
+
+    Returns those that do, and that fire later than `as_of` or have fired early.
+    """
+    timetable = timetable_of(schedule, calendars)
+    rows = await read_unsettled_overrides(transaction, schedule["id"], later_than=as_of)
+    judged = {row.id: _stands(row, schedule, timetable) for row in rows}
+    await mark_orphaned(
+        transaction,
+        [id_ for id_, stands in judged.items() if not stands],
+        [id_ for id_, stands in judged.items() if stands],
     )
-    return records
+    standing = await read_standing_overrides(transaction, schedule["id"])
+    return still_waiting(standing, as_of)
+
+
+def _stands(row: OccurrenceOverride, schedule: Mapping[str, Any], timetable: Timetable) -> bool:
+    return in_window(row.fires_at, schedule) and (
+        override_of(row, schedule["timezone"]).occurrence(timetable) is not None
+    )
+
+
+def in_window(instant: datetime, schedule: Mapping[str, Any]) -> bool:
+    """Return whether an instant lies in the window of a schedule, both ends included."""
+    start_at, end_at = schedule["start_at"], schedule["end_at"]
+    return (start_at is None or start_at <= instant) and (end_at is None or instant <= end_at)
 
 
 def run_row(

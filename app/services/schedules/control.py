@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.core.errors import Invalid, StateConflict
 from app.core.firing import PlannedRecord
+from app.core.overrides import Override, still_waiting
 from app.core.vocabulary import (
     ChangeKind,
     ResumeChoice,
@@ -33,6 +34,7 @@ from app.store.database import Transaction
 from app.store.firing import RunRow
 from app.store.instants import read_now
 from app.store.jobs import read_job
+from app.store.overrides import read_standing_overrides, settle_due_overrides
 from app.store.queue import ClosedRun, close_queued_runs
 from app.store.runs import read_waiting_runs
 from app.store.schedules import (
@@ -98,6 +100,7 @@ async def pause_schedule(
             schedule,
             ChangeKind.PAUSED,
             f"Paused schedule {schedule.key}: {reason.strip()}",
+            comment=reason.strip(),
         )
     await runtime.announce(written.changes)
     return Accepted(record)
@@ -128,11 +131,15 @@ async def resume_schedule(
         if at_end_of_pause:
             _check_pause_is_over(schedule, as_of)
         calendars = await load_calendars(transaction, schedule.model_dump())
-        rows = await _caught_up(transaction, schedule, as_of, request, calendars)
+        overrides = await read_standing_overrides(transaction, schedule_id)
+        rows = await _caught_up(transaction, schedule, as_of, request, calendars, overrides)
         await write_runs(transaction, written, principal, rows)
+        await settle_due_overrides(transaction, schedule_id, as_of)
         await forget_failures(transaction, schedule_id)
         changes = {
-            **next_columns(schedule.model_dump(), as_of, calendars),
+            **next_columns(
+                schedule.model_dump(), as_of, calendars, still_waiting(overrides, as_of)
+            ),
             "paused_at": None,
             "paused_by": None,
             "paused_until": None,
@@ -185,7 +192,13 @@ async def archive_schedule(
         schedule = await update_schedule(transaction, schedule_id, changes)
         summary = f"Archived schedule {schedule.key}." + (f" {reason}" if reason else "")
         record = await _finish(
-            transaction, written, principal, schedule, ChangeKind.ARCHIVED, summary
+            transaction,
+            written,
+            principal,
+            schedule,
+            ChangeKind.ARCHIVED,
+            summary,
+            comment=reason,
         )
     await runtime.announce(written.changes)
     return Accepted(record)
@@ -240,15 +253,20 @@ async def _caught_up(
     as_of: datetime,
     request: ResumeRequest,
     calendars: Calendars,
+    overrides: Sequence[Override],
 ) -> list[RunRow]:
     """Return the rows for the occurrences of the pause; those that run are due now, or in turn."""
     job = await read_job(transaction, schedule.project_id, schedule.job_id)
     assert job is not None, "a job outlives its schedules"
     if schedule.state is ScheduleState.QUARANTINED and request.missed is ResumeChoice.SKIP:
         reason = RunReason.QUARANTINED
-        records: list[PlannedRecord] = unfired_stretch(schedule, as_of, reason, calendars)
+        records: list[PlannedRecord] = unfired_stretch(
+            schedule, as_of, reason, calendars, overrides
+        )
     else:
-        records = plan_resumption(schedule, as_of, request.missed, _reason(schedule), calendars)
+        records = plan_resumption(
+            schedule, as_of, request.missed, _reason(schedule), calendars, overrides
+        )
     apart = timedelta(0)
     if request.missed is ResumeChoice.DRIP:
         apart = timedelta(minutes=1) / (request.drip_per_minute or DRIP_PER_MINUTE)
@@ -277,9 +295,11 @@ async def _record_unfired(
     job = await read_job(transaction, schedule.project_id, schedule.job_id)
     assert job is not None, "a job outlives its schedules"
     calendars = await load_calendars(transaction, schedule.model_dump())
-    records = unfired_stretch(schedule, as_of, RunReason.ARCHIVED, calendars)
+    overrides = await read_standing_overrides(transaction, schedule.id)
+    records = unfired_stretch(schedule, as_of, RunReason.ARCHIVED, calendars, overrides)
     rows = [run_row(schedule, job, record) for record in records]
     await write_runs(transaction, written, principal, rows)
+    await settle_due_overrides(transaction, schedule.id, as_of)
 
 
 async def _cancel_waiting(
@@ -312,8 +332,10 @@ async def _finish(
     schedule: Schedule,
     change: ChangeKind,
     summary: str,
+    *,
+    comment: str | None = None,
 ) -> ScheduleRecord:
-    """Write audit and event of what was done to a schedule."""
+    """Write audit, version and event of what was done to a schedule."""
     actions = {
         ChangeKind.PAUSED: "schedulePause",
         ChangeKind.RESUMED: "scheduleResume",
@@ -323,5 +345,5 @@ async def _finish(
         transaction, principal, actions[change], Subject.SCHEDULE, [(schedule.id, summary)]
     )
     record = await _record(transaction, schedule)
-    await tell(transaction, written, principal, record, change)
+    await tell(transaction, written, principal, record, change, comment=comment)
     return record

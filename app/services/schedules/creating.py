@@ -57,6 +57,7 @@ from app.store.schedules import (
     read_schedule,
     read_taken_keys,
 )
+from app.store.versions import record_versions
 
 MOST_AT_ONCE = 1_000
 
@@ -258,6 +259,12 @@ class _Creation:
     ) -> list[Schedule]:
         """Write what was checked."""
         await insert_schedules(transaction, self._schedules)
+        await record_versions(
+            transaction,
+            [row.id for row in self._schedules],
+            ChangeKind.CREATED,
+            by=self._principal.actor,
+        )
         await note_audit(
             transaction,
             self._principal,

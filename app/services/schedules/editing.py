@@ -4,17 +4,20 @@ It may say from when it holds: until then the schedule fires as before, and what
 `timing_before`. Another edit of when it fires replaces one that has not taken effect.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.core.errors import Invalid, NotFound, StateConflict
+from app.core.overrides import Override, still_waiting
 from app.core.vocabulary import ChangeKind, Role, RunReason, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
 from app.services.schedules.accounting import (
+    judge_overrides,
     next_columns,
     run_row,
     unfired_stretch,
@@ -53,6 +56,7 @@ from app.store.calendars import share_calendars
 from app.store.database import Transaction
 from app.store.instants import read_now
 from app.store.jobs import read_job
+from app.store.overrides import read_standing_overrides, settle_due_overrides
 from app.store.schedules import (
     ScheduleRecord,
     find_same_definitions,
@@ -60,6 +64,15 @@ from app.store.schedules import (
     read_counters,
     update_schedule,
 )
+from app.store.versions import record_versions
+
+_GOES_ON = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+# Why an occurrence before an edit has not fired; without a reason there was none to fire.
+_WHY_UNFIRED = {
+    ScheduleState.ACTIVE: RunReason.TOO_LATE,
+    ScheduleState.PAUSED: RunReason.PAUSED,
+    ScheduleState.QUARANTINED: RunReason.QUARANTINED,
+}
 
 
 async def update_schedule_definition(
@@ -89,13 +102,13 @@ async def update_schedule_definition(
         }
         job = await read_job(transaction, schedule.project_id, schedule.job_id)
         assert job is not None, "a job outlives its schedules"
-        columns = await _check(
+        columns = await check_edit(
             runtime, transaction, schedule, job, fields, calendars=calendars, as_of=as_of
         )
-        columns |= _turn(schedule, columns, effective_from, as_of)
+        columns |= turn_columns(schedule, columns, effective_from, as_of)
         changes = field_changes(schedule.model_dump(), columns)
         if changes:
-            edit = _Edit(principal, schedule, job, calendars, as_of, written)
+            edit = Edit(principal, schedule, job, calendars, as_of, written)
             schedule = await edit.apply(transaction, columns, fields)
             summary = f"Changed schedule {schedule.key}." + (f" {comment}" if comment else "")
             await note_audit(
@@ -108,7 +121,7 @@ async def update_schedule_definition(
             )
         record = ScheduleRecord(schedule, await read_counters(transaction, schedule.id))
         if changes:
-            await tell(transaction, written, principal, record, ChangeKind.UPDATED)
+            await tell(transaction, written, principal, record, ChangeKind.UPDATED, comment=comment)
     await runtime.announce(written.changes, ring=written.rings)
     return Accepted(record)
 
@@ -118,25 +131,27 @@ async def hold(
     principal: Principal,
     schedule_id: UUID,
     expected_version: int | None,
+    *,
+    argument: str = "id",
 ) -> Schedule:
     """Lock a schedule of the caller's project, at the version the caller has seen."""
     schedule = await lock_schedule(transaction, principal.project_id, schedule_id)
     if schedule is None:
         raise NotFound(
-            "There is no such schedule in this project.", id=str(schedule_id), path=("id",)
+            "There is no such schedule in this project.", id=str(schedule_id), path=(argument,)
         )
     check_version(expected_version, schedule.version)
     return schedule
 
 
-def refuse_archived(schedule: Schedule) -> None:
+def refuse_archived(schedule: Schedule, *, argument: str = "id") -> None:
     """Raise `StateConflict` for a schedule that is no more."""
     if schedule.archived_at is not None:
         raise StateConflict(
             "The schedule is archived; its key may be used for a new one.",
             current=schedule.state.value,
             allowed=[state.value for state in ScheduleState if state is not ScheduleState.ARCHIVED],
-            path=("id",),
+            path=(argument,),
         )
 
 
@@ -146,8 +161,13 @@ async def tell(
     principal: Principal,
     record: ScheduleRecord,
     change: ChangeKind,
+    *,
+    comment: str | None = None,
 ) -> None:
-    """Write the event of a changed schedule."""
+    """Write the version and the event of a changed schedule."""
+    await record_versions(
+        transaction, [record.schedule.id], change, by=principal.actor, comment=comment
+    )
     await note_change(
         transaction,
         written,
@@ -158,7 +178,7 @@ async def tell(
     )
 
 
-async def _check(
+async def check_edit(
     runtime: Runtime,
     transaction: Transaction,
     schedule: Schedule,
@@ -167,13 +187,17 @@ async def _check(
     *,
     calendars: Calendars,
     as_of: datetime,
+    base: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the definition as it will be, or raise what is wrong with it."""
+    """Return the definition as it will be, or raise what is wrong with it.
+
+    `base` is what `fields` lie over: what the schedule is now, unless given.
+    """
     findings = Findings()
     columns = read_fields(
         fields,
         findings,
-        base=schedule.model_dump(),
+        base=schedule.model_dump() if base is None else base,
         defaults=default_columns(runtime, schedule.key),
         as_of=as_of,
     )
@@ -199,7 +223,7 @@ def is_retimed(before: Schedule, columns: dict[str, Any]) -> bool:
     return any(getattr(before, name) != columns[name] for name in TIMING_COLUMNS)
 
 
-def _turn(
+def turn_columns(
     before: Schedule, columns: dict[str, Any], effective_from: datetime | None, as_of: datetime
 ) -> dict[str, Any]:
     """Return the columns that say from when the definition holds, and what holds until then."""
@@ -236,7 +260,7 @@ def check_effective_from(
         )
 
 
-class _Edit:
+class Edit:
     """The edit of one schedule, which the caller holds."""
 
     def __init__(
@@ -265,33 +289,37 @@ class _Edit:
             "version": before.version + 1,
             "updated_by": self._principal.actor,
         }
-        if before.state is ScheduleState.PAUSED:
-            return await update_schedule(transaction, before.id, new)
         await withdraw(transaction, self._written, self._principal, before, self._as_of)
-        cursor_at = await self._settle(transaction, columns)
-        new |= next_columns({**before.model_dump(), **columns}, cursor_at, self._calendars)
+        overrides = await read_standing_overrides(transaction, before.id)
+        cursor_at = await self._settle(transaction, columns, overrides)
+        whole = {**before.model_dump(), **columns}
+        if is_retimed(before, columns):
+            overrides = await judge_overrides(transaction, whole, self._as_of, self._calendars)
+        if before.state is ScheduleState.PAUSED:
+            return await update_schedule(transaction, before.id, new | {"cursor_at": cursor_at})
+        standing = still_waiting(overrides, cursor_at)
+        new |= next_columns(whole, cursor_at, self._calendars, standing)
         after = await update_schedule(transaction, before.id, new)
         await self._run_past(transaction, after, fields)
         return after
 
-    async def _settle(self, transaction: Transaction, columns: dict[str, Any]) -> datetime:
+    async def _settle(
+        self, transaction: Transaction, columns: dict[str, Any], overrides: Sequence[Override]
+    ) -> datetime:
         """Return where the cursor goes.
 
         Other instants begin now; then what was due under the old ones, and no tick has fired, is
-        recorded. Where the instants stay, the tick will fire it.
+        recorded. Where the instants stay, the tick will fire it, or the pause goes on.
         """
         before = self._before
-        if before.state is ScheduleState.ACTIVE and not is_retimed(before, columns):
+        if before.state in _GOES_ON and not is_retimed(before, columns):
             return min(before.cursor_at, self._as_of)
-        if before.state in (ScheduleState.ACTIVE, ScheduleState.QUARANTINED):
-            reason = (
-                RunReason.TOO_LATE
-                if before.state is ScheduleState.ACTIVE
-                else RunReason.QUARANTINED
-            )
-            missed = unfired_stretch(before, self._as_of, reason, self._calendars)
+        reason = _WHY_UNFIRED.get(before.state)
+        if reason is not None:
+            missed = unfired_stretch(before, self._as_of, reason, self._calendars, overrides)
             rows = [run_row(before, self._job, record) for record in missed]
             await write_runs(transaction, self._written, self._principal, rows)
+        await settle_due_overrides(transaction, before.id, self._as_of, recorded=reason is not None)
         return self._as_of
 
     async def _run_past(

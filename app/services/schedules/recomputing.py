@@ -14,7 +14,14 @@ from uuid import UUID
 import structlog
 
 from app.core.changes import Change
-from app.core.firing import PlannedRecord, plan_stretch
+from app.core.firing import (
+    NO_OVERRIDES,
+    DueOverrides,
+    PlannedRecord,
+    plan_due_overrides,
+    plan_stretches,
+)
+from app.core.overrides import Override, mark_settled, overridden
 from app.core.time import Timetable
 from app.core.vocabulary import ChangeKind, RunReason, ScheduleState
 from app.models import Schedule
@@ -25,6 +32,7 @@ from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.firing import AdvancedSchedule, insert_runs, to_json
+from app.store.overrides import read_overrides_to_plan, settle_overrides
 from app.store.recomputing import (
     read_jobs_of,
     recompute_schedules,
@@ -82,17 +90,24 @@ async def recompute(
     if not firing:
         return done
     await _withdraw(transaction, firing, as_of, done)
+    overrides = await read_overrides_to_plan(transaction, [each.id for each in firing])
     missed: list[tuple[Schedule, PlannedRecord]] = []
     standings: dict[UUID, AdvancedSchedule] = {}
     for schedule in firing:
+        decided = overrides[schedule.id]
         try:
-            settled = _settle(schedule, before, after, as_of)
-            standing = _standing(schedule, after, settled.cursor_at, cursor_of)
+            settled = _settle(schedule, before, after, as_of, decided)
+            decided = mark_settled(decided, settled.overrides.settled)
+            standing = _standing(schedule, after, settled.cursor_at, cursor_of, decided)
         except Exception as error:
             _log.exception("schedule.quarantined", schedule_id=str(schedule.id))
             settled, standing = _Settled(schedule.cursor_at), _quarantined(schedule, error)
-        if settled.missed is not None:
-            missed.append((schedule, settled.missed))
+        missed.extend((schedule, record) for record in settled.missed)
+        if decided:
+            due = settled.overrides
+            await settle_overrides(
+                transaction, due.settled, due.orphaned, schedule_ids=[schedule.id]
+            )
         if standing.next_run_at != schedule.next_run_at:
             done.moved.append(Moved(schedule, schedule.next_run_at, standing.next_run_at))
         if _differs(schedule, standing):
@@ -114,21 +129,30 @@ class _Settled:
     """Where the cursor goes, and what is missed on the way there."""
 
     cursor_at: datetime
-    missed: PlannedRecord | None = None
+    missed: tuple[PlannedRecord, ...] = ()
+    overrides: DueOverrides = NO_OVERRIDES
 
 
 def _settle(
-    schedule: Schedule, before: Calendars | None, after: Calendars, as_of: datetime
+    schedule: Schedule,
+    before: Calendars | None,
+    after: Calendars,
+    as_of: datetime,
+    overrides: Sequence[Override],
 ) -> _Settled:
     cursor_at = min(schedule.cursor_at, as_of)
     is_due = schedule.next_run_at is not None and schedule.next_run_at <= as_of
     if before is None or not is_due:
         return _Settled(cursor_at)
     columns = schedule.model_dump()
-    old, new = timetable_of(columns, before), timetable_of(columns, after)
+    before_edit = timetable_of(columns, before)
+    old = overridden(before_edit, overrides)
+    new = overridden(timetable_of(columns, after), overrides)
     if _due(old, cursor_at, as_of) == _due(new, cursor_at, as_of):
         return _Settled(cursor_at)
-    return _Settled(as_of, plan_stretch(old, cursor_at, as_of, RunReason.TOO_LATE))
+    due = plan_due_overrides(before_edit, overrides, as_of, RunReason.TOO_LATE)
+    missed = plan_stretches(old, cursor_at, as_of, RunReason.TOO_LATE)
+    return _Settled(as_of, (*missed, *due.records), due)
 
 
 def _due(timetable: Timetable, after: datetime, until: datetime) -> list[tuple[datetime, bool]]:
@@ -137,11 +161,15 @@ def _due(timetable: Timetable, after: datetime, until: datetime) -> list[tuple[d
 
 
 def _standing(
-    schedule: Schedule, calendars: Calendars, cursor_at: datetime, cursor_of: CursorOf
+    schedule: Schedule,
+    calendars: Calendars,
+    cursor_at: datetime,
+    cursor_of: CursorOf,
+    overrides: Sequence[Override],
 ) -> AdvancedSchedule:
     columns = schedule.model_dump()
     cursor_at = cursor_of(schedule, timetable_of(columns, calendars), cursor_at)
-    found = next_columns(columns, cursor_at, calendars)
+    found = next_columns(columns, cursor_at, calendars, overrides)
     return AdvancedSchedule(
         id=schedule.id,
         cursor_at=cursor_at,

@@ -1,11 +1,16 @@
 """What lies ahead of a schedule as it is now."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from heapq import merge
+from itertools import islice
 
-from app.core.time import Occurrence
-from app.core.vocabulary import ScheduleState
-from app.models import Schedule
+from app.core.overrides import Override, overridden, waiting
+from app.core.time import Occurrence, Timetable
+from app.core.vocabulary import OccurrenceAction, ScheduleState
+from app.models import OccurrenceOverride, Schedule
 from app.services.schedules.timetables import Calendars, timetable_of
+from app.store.overrides import override_of
 
 
 def upcoming_occurrences(
@@ -15,13 +20,49 @@ def upcoming_occurrences(
     after: datetime,
     until: datetime | None,
     limit: int,
+    overrides: Sequence[OccurrenceOverride] = (),
 ) -> list[Occurrence]:
-    """Return the occurrences in (after, until] that an active schedule would fire."""
+    """Return the occurrences in (after, until] that an active schedule would fire.
+
+    What somebody moved stands where it was moved to.
+    """
     if schedule.state is not ScheduleState.ACTIVE:
         return []
     timetable = timetable_of(schedule.model_dump(), calendars)
     if schedule.max_runs is not None:
         limit = min(limit, max(0, schedule.max_runs - schedule.runs_made))
+    standing = _standing(schedule, overrides)
+    regular = _regular(overridden(timetable, standing), after, until, limit)
+    by_hand = _by_hand(timetable, standing, after, until)
+    return list(islice(merge(regular, by_hand, key=lambda occurrence: occurrence.at), limit))
+
+
+def next_run(
+    schedule: Schedule, calendars: Calendars, overrides: Sequence[OccurrenceOverride] = ()
+) -> datetime | None:
+    """Return the next instant at which an active schedule runs.
+
+    `next_run_at` is when a tick looks at it next: perhaps only to record what a calendar excludes
+    or somebody skips.
+    """
+    if schedule.next_run_at is None:
+        return None
+    timetable = timetable_of(schedule.model_dump(), calendars)
+    standing = _standing(schedule, overrides)
+    following = overridden(timetable, standing).next_after(schedule.cursor_at)
+    instants = [one.at for one in _by_hand(timetable, standing, schedule.cursor_at, None)]
+    if following is not None:
+        instants.append(following.nominal)
+    return min(instants, default=None)
+
+
+def _standing(schedule: Schedule, overrides: Sequence[OccurrenceOverride]) -> list[Override]:
+    return [override_of(row, schedule.timezone) for row in overrides if not row.orphaned]
+
+
+def _regular(
+    timetable: Timetable, after: datetime, until: datetime | None, limit: int
+) -> list[Occurrence]:
     found: list[Occurrence] = []
     occurrence = timetable.next_after(after)
     while len(found) < limit and occurrence is not None:
@@ -32,13 +73,15 @@ def upcoming_occurrences(
     return found
 
 
-def next_run(schedule: Schedule, calendars: Calendars) -> datetime | None:
-    """Return the next instant at which an active schedule runs.
-
-    `next_run_at` is when a tick looks at it next: perhaps only to record what a calendar excludes.
-    """
-    if schedule.next_run_at is None:
-        return None
-    timetable = timetable_of(schedule.model_dump(), calendars)
-    following = timetable.next_after(schedule.cursor_at)
-    return None if following is None else following.nominal
+def _by_hand(
+    timetable: Timetable, overrides: Sequence[Override], after: datetime, until: datetime | None
+) -> list[Occurrence]:
+    """Return what was moved or added, in the order in which it fires."""
+    firing = [
+        override.occurrence(timetable)
+        for override in waiting(overrides)
+        if override.action is not OccurrenceAction.SKIP
+        and override.fires_at > after
+        and (until is None or override.fires_at <= until)
+    ]
+    return [occurrence for occurrence in firing if occurrence is not None]

@@ -11,7 +11,7 @@ SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule
        schedule.timing_before::text AS timing_before, schedule.overlap,
        schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
        schedule.parameters::text AS parameters, schedule.tags::text AS tags, schedule.priority,
-       schedule.cursor_at, schedule.next_run_at,
+       schedule.cursor_at, schedule.next_run_at, schedule.has_overrides,
        coalesce(cast(:as_of AS timestamptz), now()) AS as_of,
        job.queue AS job_queue,
        job.priority AS job_priority,

@@ -1,0 +1,46 @@
+"""The decision ledger: what became of a schedule's occurrence."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from app.core.vocabulary import RunCause
+from app.models import Run
+from app.store.database import ReadConnection
+
+_CAUSES = (RunCause.SCHEDULE, RunCause.CATCH_UP)
+
+
+async def read_record(connection: ReadConnection, schedule_id: UUID, at: datetime) -> Run | None:
+    """Return the run or record of exactly this occurrence; a range counts with its first one."""
+    query = select(Run).where(
+        col(Run.schedule_id) == schedule_id,
+        col(Run.scheduled_for) == at,
+        col(Run.cause).in_(_CAUSES),
+    )
+    return (await connection.exec(query)).first()
+
+
+async def read_range_over(
+    connection: ReadConnection, schedule_id: UUID, at: datetime
+) -> Run | None:
+    """Return the recorded range in which an instant lies.
+
+    The ranges of a schedule never overlap, so it is the last that begins before the instant, or
+    none: one step into the index `run_range`, which also holds the end.
+    """
+    candidate = (
+        select(Run.id, Run.range_end)
+        .where(
+            col(Run.schedule_id) == schedule_id,
+            col(Run.range_end).is_not(None),
+            col(Run.scheduled_for) <= at,
+        )
+        .order_by(col(Run.scheduled_for).desc())
+        .limit(1)
+    )
+    found = (await connection.exec(candidate)).first()
+    if found is None or found[1] is None or found[1] < at:
+        return None
+    return await connection.get(Run, found[0])
