@@ -1,9 +1,10 @@
 """Halts account for every instant, and limits of queues hold while workers race.
 
-Breaks that were tried, and which test failed: no `share_control` in the claim, or in the tick (the two
-tests of what is under way); no withdrawal (those that take back what was prepared); the tick ignores
-halts (the range with its reason); `lock_queues.sql` locks nothing (the race of claims); the sweep
-wakes held runs, too (the paused queue); `finish_runs.sql` retries what is being cancelled (its test).
+Breaks that were tried, and which test failed: no `share_control` in the claim, or in the tick
+(the two tests of what is under way); no withdrawal (those that take back what was prepared); the
+tick ignores halts (the range with its reason); `lock_queues.sql` locks nothing (the race of
+claims); the sweep wakes held runs, too (the paused queue); `finish_runs.sql` retries what is
+being cancelled (its test).
 """
 
 import asyncio

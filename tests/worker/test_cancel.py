@@ -1,8 +1,8 @@
 """A cancelled run is CANCELLED only when nothing of it is alive (I8).
 
-Breaks that were tried, and which test failed: `hint` publishes nothing, and `cancel_runs.sql` ends the
-running run at once (both: the test of the hint); the runner tells a run twice, so that a heartbeat
-costs it its grace (the test of tidying up).
+Breaks that were tried, and which test failed: `hint` publishes nothing, and `cancel_runs.sql`
+ends the running run at once (both: the test of the hint); the runner tells a run twice, so that a
+heartbeat costs it its grace (the test of tidying up).
 """
 
 from pathlib import Path
