@@ -1,7 +1,7 @@
 """Every occurrence of a halt has one record, whatever was decided at its end.
 
-Break tried: planning each halt with its own choice, instead of the last one's for all, lets LATEST
-run one occurrence a halt; leaving out the stretch between two that run loses excluded ones.
+Breaks that were tried, and which the property below caught: nothing is recorded between two that
+run; the account ends with the first of several halts.
 """
 
 from collections import Counter

@@ -1,6 +1,10 @@
 """Halts account for every instant, and limits of queues hold while workers race.
 
-BREAKS
+Breaks that were tried, and which test failed: no `share_control` in the claim, or in the tick
+(the two tests of what is under way); no withdrawal (those that take back what was prepared); the
+tick ignores halts (the range with its reason); `lock_queues.sql` locks nothing (the race of
+claims); the sweep wakes held runs, too (the paused queue); `finish_runs.sql` retries what is
+being cancelled (its test).
 """
 
 import asyncio
@@ -15,11 +19,12 @@ from sqlalchemy import text
 
 from app.core.errors import Forbidden, Invalid
 from app.core.vocabulary import JobKind, ResumeChoice, Role, RunCause, RunState, SchedulerAction
-from app.handlers.execution import SUCCEEDED
+from app.handlers.execution import SUCCEEDED, failed
 from app.models import Job, Run
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.access import Principal
+from app.services.cancelling import cancel_run
 from app.services.claiming import ClaimedRun, claim_runs
 from app.services.controlling import CONFIRMATION, ControlRequest, control_scheduler
 from app.services.finishing import FinishedAttempt, finish_attempts
@@ -299,6 +304,23 @@ async def test_emergency_stop_wants_its_words_and_every_control_its_administrato
     with pytest.raises(Forbidden):
         await control_queue(instance.runtime, of_a_project, QueueRequest("q", paused=True))
     assert await instance.rows("SELECT state, version FROM scheduler_state") == [("RUNNING", 1)]
+
+
+async def test_run_that_fails_before_its_cancel_arrives_is_not_tried_again(
+    instance: Instance,
+) -> None:
+    await instance.execute("""UPDATE job SET retry = '{"maxAttempts": 5}'""")
+    await instance.queue_runs(1)
+    await instance.execute("UPDATE run SET max_attempts = 5")
+    (claimed,) = await instance.claim()
+    await cancel_run(instance.runtime, ADMIN, claimed.id, reason="no")
+    outcome = failed("ExitCode", "It ended with exit code 1.")
+    await finish_attempts(
+        instance.runtime, [FinishedAttempt(claimed, outcome, 0.0, 0.0)], worker="test"
+    )
+    assert await instance.rows("SELECT state, reason, message FROM run") == [
+        ("CANCELLED", "CANCEL_REQUESTED", "Cancelled by Tickwheel: no")
+    ]
 
 
 async def test_queue_limit_holds_while_claims_race(instance: Instance) -> None:

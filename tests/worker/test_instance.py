@@ -1,6 +1,9 @@
 """Drain, stop, restart and emergency stop of real workers.
 
-BREAKS
+Breaks that were tried, and which test failed: `beat_worker.sql` makes every lost worker ONLINE
+again (the drain of a lost worker); `settle_control` leaves the emergency alone (the one that a
+sweep completes). That a stop waits for claims under way is shown in
+tests/services/test_controlling.py.
 """
 
 import asyncio
