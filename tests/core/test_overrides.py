@@ -9,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
+from app.core.halting import Halt, plan_halted
 from app.core.overrides import Overridden, Override
 from app.core.time import IntervalTiming, Timetable
-from app.core.vocabulary import CatchUpPolicy, OccurrenceAction, RunCause, RunReason, RunState
+from app.core.vocabulary import (
+    CatchUpPolicy,
+    OccurrenceAction,
+    ResumeChoice,
+    RunCause,
+    RunReason,
+    RunState,
+)
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -178,7 +186,7 @@ def test_with_any_overrides_every_instant_is_accounted_for_exactly_once(
     """Tick at any instants, with any outages between; an orphan or a double would show here.
 
     It fails when `Overridden` hides nothing (doubles), when a stretch is not divided (doubles), or
-    when the next instant leaves the overrides out (what was moved or added never fires).
+    when the next instant leaves the overrides out (what was moved or added fires late).
     """
     end = NOON + 2 * HOUR
     covered: Counter[datetime] = Counter()
@@ -210,6 +218,8 @@ def test_with_any_overrides_every_instant_is_accounted_for_exactly_once(
         assert found.cursor_at >= cursor
         assert found.next_run_at is not None
         assert found.next_run_at > found.cursor_at
+        still_to_fire = [one.fires_at for one in overrides if one.id not in settled]
+        assert found.next_run_at <= min(still_to_fire, default=end + HOUR)
         cursor, next_run_at = found.cursor_at, found.next_run_at
     expected = {NOON + slot * MINUTE for slot in range(1, 121)} | {one.at for one in overrides}
     assert {instant for instant in covered if instant <= end} == expected
@@ -250,3 +260,33 @@ def test_a_timetable_without_overridden_instants_agrees_with_itself(
         last = hidden.previous_before(until + timedelta(microseconds=1))
         assert last is not None
         assert last.nominal == wanted[-1]
+
+
+def test_a_halt_leaves_what_was_decided_by_hand_a_record_of_its_own() -> None:
+    """An hour without a tick: one is skipped, one was moved into it, one added."""
+    decided = [
+        override(OccurrenceAction.SKIP, NOON + 10 * MINUTE),
+        override(OccurrenceAction.MOVE, NOON + 2 * HOUR, NOON + 20 * MINUTE),
+        override(OccurrenceAction.ADD, NOON + 90 * SECOND),
+    ]
+    for choice, by_hand in (
+        (ResumeChoice.SKIP, RunState.MISSED),
+        (ResumeChoice.ALL, RunState.QUEUED),
+    ):
+        halt = Halt(RunReason.STOPPED, NOON + SECOND, NOON + HOUR, choice)
+        found = plan_halted(
+            EACH_MINUTE,
+            after=NOON,
+            halts=[halt],
+            as_of=NOON + HOUR,
+            catch_up=CatchUp(limit=3),
+            overrides=decided,
+        )
+        covered = Counter(instant for record in found.records for instant in _instants(record))
+        assert set(covered.values()) == {1}
+        regular = {NOON + slot * MINUTE for slot in range(1, 61)}
+        assert set(covered) == regular | {one.at for one in decided}
+        states = {record.occurrence.nominal: record.state for record in found.records}
+        assert states[NOON + 10 * MINUTE] is RunState.SKIPPED
+        assert states[NOON + 2 * HOUR] is states[NOON + 90 * SECOND] is by_hand
+        assert set(found.settled) == {one.id for one in decided}
