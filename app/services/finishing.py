@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.changes import Change
+from app.core.ids import Kind, public_id
 from app.core.retry import next_attempt_delay
 from app.core.run_states import FAILURES
 from app.core.vocabulary import ChangeKind, FailureReason, RunReason, RunState
@@ -98,10 +99,30 @@ async def finish_attempts(
     # A waiting run may start at once, a retry when its delay is over: somebody must know.
     queued = any(row["state"] == RunState.QUEUED for row in rows)
     runtime.announce_soon(changes, ring=queued or unblocked > 0)
+    for row in rows:
+        _log_end(row, by_run[row["id"]])
     for run_id in by_run.keys() - {row["id"] for row in rows}:
-        _log.warning("run.fenced", run_id=str(run_id))
+        _log.warning("run.fenced", run_id=public_id(Kind.RUN, run_id))
     await _pause_failing(runtime, counters)
     return len(rows)
+
+
+def _log_end(row: RowMapping, attempt: FinishedAttempt) -> None:
+    """Log what did not succeed; the rest is in the run table, and a herd would drown the log."""
+    outcome = attempt.outcome
+    if outcome.state is RunState.SUCCEEDED:
+        return
+    schedule_id = row["schedule_id"]
+    _log.info(
+        "run.tried" if row["state"] == RunState.QUEUED else "run.ended",
+        run_id=public_id(Kind.RUN, row["id"]),
+        schedule_id=None if schedule_id is None else public_id(Kind.SCHEDULE, schedule_id),
+        job=attempt.run.execution.job_key,
+        attempt=attempt.run.attempt,
+        state=outcome.state.value,
+        # What a job says may be long, and may hold what only its own log should.
+        error=None if outcome.error is None else outcome.error.type,
+    )
 
 
 async def _pause_failing(runtime: Runtime, counters: Iterable[Any]) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.changes import Change
 from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
 from app.core.halting import Halt, plan_halted
+from app.core.ids import Kind, public_id
 from app.core.overrides import Override, mark_settled
 from app.core.time import Timetable, Timing, timing_from_json
 from app.core.vocabulary import (
@@ -209,7 +210,7 @@ def _set_aside(batch: _Batch, schedule: RowMapping, error: Exception) -> None:
     first = all(advanced.state != ScheduleState.QUARANTINED for advanced in batch.advanced)
     _log.error(
         "schedule.quarantined",
-        schedule_id=str(schedule["id"]),
+        schedule_id=public_id(Kind.SCHEDULE, schedule["id"]),
         error=_short(error),
         exc_info=error if first else None,
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import RowMapping
 
+from app.core.ids import Kind, public_id
 from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
 from app.handlers.execution import Failure
 from app.runtime import Runtime
@@ -76,7 +77,7 @@ async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = Non
         changes = [*run_changes(rows, "LOST"), *schedule_changes(rows, counters)]
         await record_changes(transaction, changes)
     for row in lost:
-        _log.warning("run.lost", run_id=str(row["id"]), worker=row["worker"])
+        _log.warning("run.lost", run_id=public_id(Kind.RUN, row["id"]), worker=row["worker"])
     await runtime.announce(changes, ring=True)
     await pause_failing_schedules(
         runtime, [row.schedule_id for row in counters if row.consecutive_failures > 0]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from app.core.ids import Kind, public_id
 from app.runtime import Runtime
 from app.services.claiming import ClaimedRun
 from app.services.finishing import FinishedAttempt, finish_attempts
@@ -93,4 +94,4 @@ class Finisher:
         elif not stripped:
             await self._write([batch[0].stripped()], stripped=True)
         else:
-            _log.error("run.end_refused", run_id=str(batch[0].run.id))
+            _log.error("run.end_refused", run_id=public_id(Kind.RUN, batch[0].run.id))

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from app.core.ids import Kind, public_id
 from app.core.vocabulary import FailureReason, RunState
 from app.handlers.execution import KILL_NOW, Failure, Outcome
 from app.handlers.registry import Handlers
@@ -119,7 +120,7 @@ class Runner:
         """Kill a run at once whose lease is gone: another attempt may already have begun."""
         attempt = Attempt(run_id, fencing_token)
         if attempt in self._tasks and self._endings.get(attempt) is not _LOST:
-            _log.warning("run.lease_lost", run_id=str(run_id))
+            _log.warning("run.lease_lost", run_id=public_id(Kind.RUN, run_id))
             self._end(attempt, _LOST)
 
     def abandon_at_most_once(self) -> None:
@@ -234,7 +235,7 @@ class Runner:
         except asyncio.CancelledError:
             outcome = self._endings.get(attempt, _CANCELLED)
         except Exception as error:
-            _log.exception("handler.failed", run_id=str(run.id))
+            _log.exception("handler.failed", run_id=public_id(Kind.RUN, run.id))
             outcome = _broken(error)
         ended_at = perf_counter()
         self._tasks.pop(attempt, None)

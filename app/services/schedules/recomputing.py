@@ -21,6 +21,7 @@ from app.core.firing import (
     plan_due_overrides,
     plan_stretches,
 )
+from app.core.ids import Kind, public_id
 from app.core.overrides import Override, mark_settled, overridden
 from app.core.time import Timetable
 from app.core.vocabulary import ChangeKind, RunReason, ScheduleState
@@ -100,7 +101,9 @@ async def recompute(
             decided = mark_settled(decided, settled.overrides.settled)
             standing = _standing(schedule, after, settled.cursor_at, cursor_of, decided)
         except Exception as error:
-            _log.exception("schedule.quarantined", schedule_id=str(schedule.id))
+            _log.exception(
+                "schedule.quarantined", schedule_id=public_id(Kind.SCHEDULE, schedule.id)
+            )
             settled, standing = _Settled(schedule.cursor_at), _quarantined(schedule, error)
         missed.extend((schedule, record) for record in settled.missed)
         if decided:

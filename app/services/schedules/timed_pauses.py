@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from app.core.errors import NotFound, StateConflict
+from app.core.ids import Kind, public_id
 from app.core.vocabulary import ResumeChoice, Role
 from app.runtime import Runtime
 from app.services.access import Principal
@@ -39,6 +40,6 @@ async def _resume(
         await resume_schedule(
             runtime, principal, schedule_id, ResumeRequest(choice), at_end_of_pause=True
         )
-        _log.info("schedule.pause_ended", schedule_id=str(schedule_id))
+        _log.info("schedule.pause_ended", schedule_id=public_id(Kind.SCHEDULE, schedule_id))
         return True
     return False
