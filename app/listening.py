@@ -36,7 +36,11 @@ def open_listener(host: str, port: int, *, setting: str) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except socket.gaierror as error:
-        raise DependencyUnavailable(f"{host!r} is no address of this machine: {error}.") from error
+        setting = setting.replace("PORT", "HOST")
+        raise DependencyUnavailable(
+            f"{setting} is {host!r}, which is no address of this machine ({error.strerror}): "
+            "use 127.0.0.1, 0.0.0.0 or a name that resolves to one of its own."
+        ) from error
     except OSError as error:
         raise DependencyUnavailable(
             f"Cannot listen on {host} port {port}: {error.strerror}. Stop the program that uses "

@@ -29,6 +29,8 @@ CREATE TABLE public.attempt (
     error jsonb,
     exit_code integer,
     http_status integer,
+    CONSTRAINT attempt_ends_after_start CHECK ((finished_at >= started_at)),
+    CONSTRAINT attempt_is_over CHECK (((state)::text <> ALL ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[]))),
     CONSTRAINT attempt_state CHECK (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying, 'SUCCEEDED'::character varying, 'FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[])))
 );
 

@@ -165,6 +165,11 @@ class Run(SQLModel, table=True):
 class Attempt(SQLModel, table=True):
     """One finished try at a run; the one under way is told by the run itself."""
 
+    __table_args__ = (
+        CheckConstraint("finished_at >= started_at", name="attempt_ends_after_start"),
+        CheckConstraint("state NOT IN ('QUEUED', 'RUNNING')", name="attempt_is_over"),
+    )
+
     run_id: UUID = Field(primary_key=True, foreign_key="run.id", ondelete="CASCADE")
     number: int = Field(primary_key=True)
     state: RunState = Field(sa_type=word_type(RunState, "attempt_state"))

@@ -17,11 +17,16 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    IntValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     TokenKind,
+    ValueNode,
+    VariableNode,
 )
 from strawberry.extensions import ValidationCache
+
+from app.schema.connections import DEFAULT_SIZE
 
 MOST_TOKENS = 2_000
 MOST_DEPTH = 15
@@ -29,6 +34,8 @@ MOST_ALIASES = 50
 MOST_ROOT_FIELDS = 20
 MOST_FIELDS = 1_000
 MOST_NESTING = 100
+# Rows an operation may ask for, if every list were as long as it may be.
+MOST_ROWS = 10_000
 # Introspection, as every client sends it, is deeper than other operations; graphql-core bounds
 # what makes it expensive.
 _INTROSPECTION = ("__schema", "__type")
@@ -46,11 +53,14 @@ class Measure:
     fields: int = 0
     aliases: int = 0
     root_fields: int = 0
+    rows: int = 0
 
 
-def check_document(document: DocumentNode) -> GraphQLError | None:
+def check_document(
+    document: DocumentNode, variables: Mapping[str, Any] | None = None
+) -> GraphQLError | None:
     """Return why a document is refused, or None."""
-    walk = _Walk(document)
+    walk = _Walk(document, variables or {})
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             problem = _problem(walk.measure(definition.selection_set))
@@ -77,6 +87,7 @@ def _problem(measure: Measure) -> str | None:
         (measure.root_fields, MOST_ROOT_FIELDS, "has {} root fields; at most {} are allowed"),
         (measure.aliases, MOST_ALIASES, "has {} aliases; at most {} are allowed"),
         (measure.fields, MOST_FIELDS, "has {} fields; at most {} are allowed"),
+        (measure.rows, MOST_ROWS, "asks for up to {:,} rows; at most {:,} are allowed"),
     )
     for value, most, words in bounds:
         if value > most:
@@ -87,7 +98,8 @@ def _problem(measure: Measure) -> str | None:
 class _Walk:
     """One walk over a document; a fragment is measured when it is first spread."""
 
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
         self._fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -97,7 +109,7 @@ class _Walk:
 
     def measure(self, selections: SelectionSetNode | None) -> Measure:
         """Return the size of a selection set."""
-        depth = fields = aliases = root_fields = 0
+        depth = fields = aliases = root_fields = rows = 0
         for part in () if selections is None else selections.selections:
             if isinstance(part, FieldNode):
                 below = self._below(part)
@@ -105,18 +117,40 @@ class _Walk:
                 fields += below.fields + 1
                 aliases += below.aliases + (part.alias is not None)
                 root_fields += 1
+                page = self._page_size(part)
+                rows += page + max(page, 1) * below.rows
                 continue
             spread = self._spread(part)
             depth = max(depth, spread.depth)
             fields += spread.fields
             aliases += spread.aliases
             root_fields += spread.root_fields
-        return Measure(depth, fields, aliases, root_fields)
+            rows += spread.rows
+        return Measure(depth, fields, aliases, root_fields, rows)
+
+    def _page_size(self, field: FieldNode) -> int:
+        """Return how many rows a field may ask for: its `first` or `last`, or the default."""
+        given = {argument.name.value: argument.value for argument in field.arguments or ()}
+        sizes = [self._number(given[name]) for name in ("first", "last") if name in given]
+        if sizes:
+            return max(sizes)
+        return DEFAULT_SIZE if _asks_for_rows(field) else 0
+
+    def _number(self, value: ValueNode) -> int:
+        if isinstance(value, VariableNode):
+            number = self._variables.get(value.name.value)
+        else:
+            number = value.value if isinstance(value, IntValueNode) else None
+        try:
+            return min(abs(int(number)), MOST_ROWS + 1) if number is not None else DEFAULT_SIZE
+        except (TypeError, ValueError):
+            # Not a number: validation refuses it.
+            return DEFAULT_SIZE
 
     def _below(self, field: FieldNode) -> Measure:
         below = self.measure(field.selection_set)
         if field.name.value in _INTROSPECTION and below.depth <= _INTROSPECTION_DEPTH:
-            return Measure(0, below.fields, below.aliases, 0)
+            return Measure(0, below.fields, below.aliases)
         return below
 
     def _spread(self, part: object) -> Measure:
@@ -130,6 +164,14 @@ class _Walk:
             fragment = self._fragments.get(name)
             self._measures[name] = self.measure(fragment.selection_set if fragment else None)
         return self._measures[name] or Measure()
+
+
+def _asks_for_rows(field: FieldNode) -> bool:
+    """Return whether a field is a connection, by what is asked of it."""
+    selections = () if field.selection_set is None else field.selection_set.selections
+    return any(
+        isinstance(part, FieldNode) and part.name.value in ("nodes", "edges") for part in selections
+    )
 
 
 def check_nesting(query: str) -> GraphQLError | None:
@@ -181,7 +223,7 @@ class CheckedDocument(ValidationCache):
         # to guess. The name as it was given has no public accessor.
         named = self.execution_context._provided_operation_name is not None
         error = (
-            check_document(document)
+            check_document(document, self.execution_context.variables)
             or (None if named else check_unnamed(document))
             or check_texts(document, self.execution_context.variables)
         )

@@ -16,14 +16,19 @@ TimeZone = NewType("TimeZone", str)
 Cursor = NewType("Cursor", str)
 
 
+# Wide enough for every schedule, and narrow enough for any sum of an instant and a horizon.
+_FIRST_YEAR, _LAST_YEAR = 1901, 9899
+
+
 def _parse_instant(value: Any) -> datetime:
     instant = _read_iso(value, "an RFC 3339 instant such as 2027-03-28T02:30:00Z")
     if instant.tzinfo is None:
         raise GraphQLError(f"{value!r} has no offset: write 2027-03-28T02:30:00Z or +02:00.")
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        raise GraphQLError(f"{value!r} lies outside the calendar.") from error
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        raise GraphQLError(
+            f"{value!r} is too far away: the year lies between {_FIRST_YEAR} and {_LAST_YEAR}."
+        )
+    return instant.astimezone(UTC)
 
 
 def _format_instant(value: datetime) -> str:

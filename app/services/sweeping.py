@@ -119,7 +119,7 @@ def _attempt_rows(lost: Sequence[RowMapping]) -> list[queue.AttemptRow]:
             state=RunState.LOST.value,
             worker=row["worker"],
             started_at=row["started_at"],
-            finished_at=row["as_of"],
+            finished_at=max(row["as_of"], row["started_at"]),
             error=to_json(error_record(_LOST)),
         )
         for row in lost

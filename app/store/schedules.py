@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
 from app.core.errors import AlreadyExists
+from app.core.vocabulary import ScheduleState
 from app.models import Job, Schedule, ScheduleCounters
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import ScheduleFilter
@@ -135,6 +136,8 @@ async def find_same_definitions(
         col(Schedule.project_id) == project_id,
         col(Schedule.definition_hash).in_(set(hashes)),
         col(Schedule.archived_at).is_(None),
+        # One that is over does nothing twice.
+        col(Schedule.state).not_in((ScheduleState.COMPLETED, ScheduleState.EXPIRED)),
     )
     if besides is not None:
         query = query.where(col(Schedule.id) != besides)

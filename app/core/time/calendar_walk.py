@@ -247,9 +247,10 @@ class MovingWalk:
         if self._days.day_of(instant) < target:
             return target * _DAY
         segment = self._segment_at(instant)
+        if instant == segment.start * SECOND and segment.gap_from < segment.local_start:
+            # At the end of a gap the local times inside it are due, too.
+            return segment.gap_from * SECOND
         local = instant + segment.offset * SECOND
-        if instant == segment.start * SECOND:
-            local = min(local, segment.gap_from * SECOND)
         return max(local, segment.unique_from * SECOND)
 
     def _last_local(self, target: int, instant: int) -> int:

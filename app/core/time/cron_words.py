@@ -61,7 +61,7 @@ def locales() -> tuple[str, ...]:
 def describe_pattern(pattern: CronPattern, locale: str = "en") -> str:
     """Return what a compiled expression means, as one sentence without its full stop."""
     code = _locale_code(locale)
-    if code is not None and _within_descriptor(pattern):
+    if code is not None and _within_descriptor(pattern) and not _names_a_day_or_month(pattern):
         return _described_by_library(pattern, code)
     parts = (_times(pattern), _days(pattern), _months(pattern))
     sentence = ", ".join(part for part in parts if part)
@@ -80,6 +80,11 @@ def describe_field(pattern: CronPattern, index: int) -> str:
     if index == _MONTH:
         return _months(pattern) or "every month"
     return _days_of_month(pattern) if index == _DAY else _days_of_week(pattern)
+
+
+def _names_a_day_or_month(pattern: CronPattern) -> bool:
+    # The library takes the names of days and months from the process, whatever the locale.
+    return not (_is_open(pattern, _WEEKDAY) and _is_open(pattern, _MONTH))
 
 
 def _is_open(pattern: CronPattern, index: int) -> bool:

@@ -79,7 +79,7 @@ class RunsBulkInput:
         default=None, description="Those that pass, and for which the action is possible."
     )
     action: RunBulkAction = strawberry.field(description="What to do.")
-    max_affected: int | None = strawberry.field(
+    max_affected: int = strawberry.field(
         default=100, description="Refuse when more match; at most 1,000."
     )
     dry_run: bool | None = strawberry.field(
@@ -93,7 +93,7 @@ class RunsBulkInput:
             action=self.action,
             ids=None if self.ids is None else tuple(run_id(each, "ids") for each in self.ids),
             narrowed=None if self.filter is None else self.filter.read(),
-            max_affected=100 if self.max_affected is None else self.max_affected,
+            max_affected=self.max_affected,
             dry_run=bool(self.dry_run),
             reason=self.reason,
         )

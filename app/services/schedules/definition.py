@@ -4,6 +4,7 @@ Everything wrong is found in one pass; nothing is written here. What create, upd
 have in common is this module, so that what is previewed is what is saved.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from app.core.time import (
     timing_to_json,
     validate_timings,
 )
+from app.core.time.cron_syntax import parse_cron
 from app.core.vocabulary import (
     CalendarMode,
     CatchUpPolicy,
@@ -45,6 +47,8 @@ from app.services.rules import (
 )
 from app.services.schedules.timetables import Calendars
 from app.services.writing import content_hash
+
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 MOST_CALENDARS = 20
 _LONGEST_JITTER = timedelta(days=1)
@@ -184,8 +188,17 @@ def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> N
 
 def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
     """Return what two schedules share that do the same at the same instants."""
-    timings = sorted(content_hash(timing) for timing in columns["timings"])
+    timings = sorted({content_hash(_as_meant(timing)) for timing in columns["timings"]})
     return content_hash([str(job_id), timings, columns["timezone"], columns["parameters"]])
+
+
+def _as_meant(timing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a stored timing without what only its writer chose: case, spaces, zeros, sugar."""
+    if "cron" not in timing:
+        return timing
+    cron = {name: value for name, value in timing["cron"].items() if name != "frequency"}
+    text = parse_cron(cron["expression"]).normalized
+    return {"cron": {**cron, "expression": _LEADING_ZEROS.sub("", text)}}
 
 
 def past_instants(fields: ScheduleFields) -> list[int]:

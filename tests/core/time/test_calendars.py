@@ -107,6 +107,22 @@ def test_a_schedule_all_of_whose_days_are_excluded_never_runs() -> None:
         assert table(mode, never).previous_before(at("2025-01-01T00:00")) is None
 
 
+def test_an_occurrence_moved_into_a_gap_is_found_from_every_base() -> None:
+    """Berlin's clocks go from 02:00 to 03:00 on Sunday, 29 March 2026; Saturday is excluded."""
+    timetable = Timetable.of(
+        [CronTiming("30 2 * * 6")],
+        timezone="Europe/Berlin",
+        calendars=[Calendar("k", "K", days=frozenset([date(2026, 3, 28)]))],
+        calendar_mode=CalendarMode.MOVE_NEXT,
+    )
+    moved = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    for base in (moved - 2 * DAY, moved - timedelta(microseconds=1)):
+        found = timetable.next_after(base)
+        assert found is not None
+        assert found.nominal == moved
+    assert timetable.matches(moved)
+
+
 def test_public_holidays_of_a_country_and_a_subdivision_are_known() -> None:
     # Epiphany is a holiday in Bavaria, not in Berlin.
     bavaria = Calendar("by", "Bavaria", holidays=(HolidayRule("DE", "BY"),))

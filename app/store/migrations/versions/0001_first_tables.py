@@ -279,6 +279,8 @@ def upgrade() -> None:
     sa.Column('error', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
     sa.Column('exit_code', sa.Integer(), nullable=True),
     sa.Column('http_status', sa.Integer(), nullable=True),
+    sa.CheckConstraint('finished_at >= started_at', name='attempt_ends_after_start'),
+    sa.CheckConstraint("state NOT IN ('QUEUED', 'RUNNING')", name='attempt_is_over'),
     sa.ForeignKeyConstraint(['run_id'], ['run.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('run_id', 'number')
     )
