@@ -65,7 +65,7 @@ def _service_entry() -> pwd.struct_passwd:
         return pwd.getpwnam(_SERVICE_ACCOUNT)
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
     try:
-        subprocess.run([*command, _SERVICE_ACCOUNT], check=False, capture_output=True)  # noqa: S603
+        subprocess.run([*command, _SERVICE_ACCOUNT], check=False, capture_output=True)  # noqa: S603 - a fixed name
         # Another process may have made it at the same moment; what counts is that it is there.
         return pwd.getpwnam(_SERVICE_ACCOUNT)
     except (FileNotFoundError, KeyError) as error:

@@ -1,8 +1,8 @@
 """HTTP jobs: one request, its answer into the log and the result.
 
-The client is aiohttp: measured six times as many requests a second on a core as the alternative.
-One session serves a worker, so that a herd of runs to one host shares connections; nothing else
-is shared: no cookies, no proxies from the environment, no credentials from `.netrc`.
+The client is aiohttp, chosen for its throughput. One session serves a worker, so that a herd of
+runs to one host shares connections; nothing else is shared: no cookies, no proxies from the
+environment, no credentials from `.netrc`.
 
 Redirects are followed here and not by the client: every hop is checked like the first, and what
 identifies the caller stays with the host it was meant for. Where a name may lead is decided in

@@ -2,7 +2,7 @@
 
 Inside this package an instant is a count of microseconds since 1970 in UTC and a local time is
 a count of seconds or microseconds since 1970-01-01T00:00 on the zone's own wall clock. Whole
-numbers compare and add several times faster than `datetime`, and cannot forget their zone.
+numbers compare and add faster than `datetime`, and cannot forget their zone.
 The edges of the package speak `datetime`: aware and in UTC for instants, naive for local times.
 """
 
