@@ -222,6 +222,12 @@ CREATE TABLE public.run (
     first_started_at timestamp with time zone,
     blocked_on_queue boolean DEFAULT false NOT NULL,
     cancel_is_forced boolean DEFAULT false NOT NULL,
+    tier smallint GENERATED ALWAYS AS (
+CASE cause
+    WHEN 'CATCH_UP'::text THEN 1
+    WHEN 'BACKFILL'::text THEN 2
+    ELSE 0
+END) STORED NOT NULL,
     CONSTRAINT run_attempts CHECK ((attempt <= (max_attempts + crash_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
     CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
@@ -487,7 +493,7 @@ CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::tex
 
 CREATE INDEX run_finished ON public.run USING brin (finished_at) WITH (pages_per_range='32', autosummarize='on');
 
-CREATE INDEX run_held ON public.run USING btree (queue, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
+CREATE INDEX run_held ON public.run USING btree (queue, tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
 
 CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
 
@@ -499,7 +505,7 @@ CREATE INDEX run_of_job ON public.run USING btree (job_id, id);
 
 CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (schedule_id IS NOT NULL);
 
-CREATE INDEX run_queue ON public.run USING btree (priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
+CREATE INDEX run_queue ON public.run USING btree (tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
 CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DESC) INCLUDE (range_end, id) WHERE (range_end IS NOT NULL);
 

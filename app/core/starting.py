@@ -33,8 +33,8 @@ class Verdict(StrEnum):
 
 _WAITING = frozenset({Verdict.WAIT, Verdict.HOLD})
 
-Order = tuple[datetime, UUID]
-"""Where a run stands among those of its schedule: by due instant, then by id."""
+Order = tuple[int, datetime, UUID]
+"""Where a run stands among those of its schedule: by tier, then by due instant, then by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,13 @@ class Candidate:
     # Whether this worker holds the right to judge the schedule.
     is_judge: bool
     queue: str = "default"
+    # 0 for a live run, 1 for one that is caught up, 2 for a backfill's.
+    tier: int = 0
 
     @property
     def order(self) -> Order:
         """Return where it stands."""
-        return (self.due_at, self.run_id)
+        return (self.tier, self.due_at, self.run_id)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, Index, SmallInteger, text
 from sqlmodel import Field, SQLModel
 
 from app.core.vocabulary import OverlapPolicy, RunCause, RunReason, RunState
@@ -49,6 +49,7 @@ class Run(SQLModel, table=True):
         # What the claim reads: the queue.
         Index(
             "run_queue",
+            "tier",
             text("priority DESC"),
             "next_attempt_at",
             "id",
@@ -65,6 +66,7 @@ class Run(SQLModel, table=True):
         Index(
             "run_held",
             "queue",
+            "tier",
             text("priority DESC"),
             "next_attempt_at",
             "id",
@@ -142,6 +144,19 @@ class Run(SQLModel, table=True):
     error: dict[str, Any] | None = Field(default=None, sa_type=Json)
     tags: dict[str, str] = Field(default_factory=dict, sa_type=Json)
     queue: str = Field(default="default", max_length=200)
+    # Before any priority: what is live goes first, then what is caught up, then backfills. Made by
+    # PostgreSQL from the cause, so that whoever inserts a run cannot put it into the wrong one.
+    tier: int | None = Field(
+        default=None,
+        sa_type=SmallInteger,
+        nullable=False,
+        sa_column_args=[
+            Computed(
+                "CASE cause WHEN 'CATCH_UP' THEN 1 WHEN 'BACKFILL' THEN 2 ELSE 0 END",
+                persisted=True,
+            )
+        ],
+    )
     priority: int = 0
     attempt: int = 0
     max_attempts: int = 1

@@ -126,6 +126,7 @@ async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judg
             is_retry=row["attempt"] > 0,
             is_judge=row["is_judge"],
             queue=row["queue"],
+            tier=row["tier"],
         )
         for row in locked
     ]

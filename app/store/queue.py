@@ -96,7 +96,7 @@ async def read_busy_schedules(
         if row.is_running:
             facts.running.append(row.id)
         else:
-            facts.waiting.append((row.next_attempt_at, row.id))
+            facts.waiting.append((row.tier, row.next_attempt_at, row.id))
     return busy
 
 

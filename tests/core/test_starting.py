@@ -27,6 +27,7 @@ def due(
     job: UUID = JOB,
     is_retry: bool = False,
     is_judge: bool = True,
+    tier: int = 0,
 ) -> Candidate:
     """A run that was due `second` seconds after noon."""
     return Candidate(
@@ -37,6 +38,7 @@ def due(
         due_at=NOON + timedelta(seconds=second),
         is_retry=is_retry,
         is_judge=is_judge,
+        tier=tier,
     )
 
 
@@ -88,6 +90,14 @@ def test_the_first_that_waits_starts_when_it_is_woken_and_those_behind_it_stay()
     first, second = due(OverlapPolicy.QUEUE_ALL, 1), due(OverlapPolicy.QUEUE_ALL, 2)
     assert verdicts(judge(first, waiting=[second])) == [START]
     assert verdicts(judge(second, waiting=[first])) == [WAIT]
+
+
+def test_a_live_run_stands_before_a_caught_up_one_that_was_due_earlier() -> None:
+    """Made to fail by an order that looks at the due instant alone."""
+    caught_up, live = due(OverlapPolicy.SKIP, 1, tier=1), due(OverlapPolicy.SKIP, 2)
+    assert verdicts(judge(live, waiting=[caught_up])) == [START]
+    assert verdicts(judge(live, caught_up)) == [START, SKIP]
+    assert verdicts(judge(caught_up, waiting=[live])) == [SKIP]
 
 
 def test_queue_all_is_bounded() -> None:

@@ -9,8 +9,11 @@ from sqlalchemy import text
 
 from app.core.vocabulary import OnWorkerLost, OverlapPolicy, RunCause, RunState
 from app.handlers.execution import Outcome
+from app.models import QueueControl
 from app.services.claiming import claim_runs
+from app.services.sweeping import sweep
 from app.store.queue import lock_startable_runs
+from app.store.statements import statement
 from tests.engine import NOON, SECOND, Engine, ended, open_engine, until_crashes_end
 
 
@@ -48,6 +51,73 @@ async def test_priority_goes_first_and_then_who_was_due_first(engine: Engine) ->
     assert [run.id for run in claim.runs] == [urgent, early]
     assert not claim.exhausted
     assert [run.id for run in (await engine.claim()).runs] == [late]
+
+
+async def test_live_runs_go_before_caught_up_ones_and_those_before_backfills(
+    engine: Engine,
+) -> None:
+    """Made to fail by a claim that sorts by priority alone."""
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(job_id, overlap=OverlapPolicy.ALLOW)
+    filled, caught_up, live = [
+        await engine.run(
+            job_id, schedule_id, due_at=NOON + late * SECOND, cause=cause, priority=priority
+        )
+        for late, cause, priority in [
+            (0, RunCause.BACKFILL, 9),
+            (1, RunCause.CATCH_UP, 5),
+            (2, RunCause.SCHEDULE, 0),
+        ]
+    ]
+    manual = await engine.run(job_id, due_at=NOON + 3 * SECOND)
+    claimed = [[run.id for run in (await engine.claim(limit=1)).runs] for _ in range(4)]
+    assert claimed == [[live], [manual], [caught_up], [filled]]
+
+
+async def test_a_queue_lets_live_runs_go_before_caught_up_ones(engine: Engine) -> None:
+    """Made to fail by releasing held runs by priority alone."""
+    job_id = await engine.job(queue="narrow")
+    schedule_id = await engine.schedule(job_id, overlap=OverlapPolicy.ALLOW)
+    await engine.add(QueueControl(name="narrow", paused=True, changed_at=NOON))
+    caught_up = await engine.run(
+        job_id, schedule_id, cause=RunCause.CATCH_UP, queue="narrow", priority=5
+    )
+    live = await engine.run(job_id, schedule_id, due_at=NOON + SECOND, queue="narrow")
+    assert (await engine.claim()).runs == ()
+    await engine.rows("UPDATE queue SET paused = false, concurrency_limit = 1")
+    await sweep(engine.runtime)
+    [first] = (await engine.claim()).runs
+    assert first.id == live
+    await engine.finish(ended(first))
+    [second] = (await engine.claim()).runs
+    assert second.id == caught_up
+
+
+async def test_the_claim_reads_the_queue_in_its_order_from_the_index(engine: Engine) -> None:
+    """However long the backlog: no sort, and no look at runs that are not in the queue.
+
+    Made to fail by an index that lacks the tier.
+    """
+    job_id = await engine.job()
+    await engine.rows(
+        "INSERT INTO run (id, project_id, job_id, revision, state, cause, overlap, scheduled_for,"
+        " due_at, next_attempt_at, created_at, parameters, tags, queue, priority, attempt,"
+        " max_attempts, crash_count)"
+        " SELECT gen_random_uuid(), :project_id, :job_id, 1, 'QUEUED',"
+        " CASE WHEN number % 2 = 0 THEN 'MANUAL' ELSE 'CATCH_UP' END, 'ALLOW', at, at, at, at,"
+        " '{}', '{}', 'default', number % 3, 0, 1, 0"
+        " FROM generate_series(1, 20000) AS number,"
+        " LATERAL (SELECT now() - number * interval '1 second') AS due (at)",
+        project_id=engine.project_id,
+        job_id=job_id,
+    )
+    await engine.rows("ANALYZE run")
+    claim = statement("lock_startable_runs").text
+    rows = await engine.rows(f"EXPLAIN {claim}", worker_id=await engine.worker(), limit=200)
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    reading, scan, _ = plan.partition("Index Scan using run_queue on run")
+    assert scan
+    assert "Sort" not in reading.split("CTE startable")[1]
 
 
 async def test_racing_workers_never_share_a_run(database_url: str, redis_url: str) -> None:

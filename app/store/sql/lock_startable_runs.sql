@@ -1,6 +1,7 @@
--- lock_startable_runs: take the queued runs that are due, by priority and then by due instant, and
--- hold their rows until the claim commits; rows another worker holds are skipped. The inner select
--- is a fence: PostgreSQL may otherwise lock more rows than LIMIT allows.
+-- lock_startable_runs: take the queued runs that are due, by tier (live ones, then what is caught up,
+-- then backfills), priority and due instant, and hold their rows until the claim commits; rows
+-- another worker holds are skipped. The inner select is a fence: PostgreSQL may otherwise lock more
+-- rows than LIMIT allows.
 -- Nothing starts while the instance is stopped or drains (share_control came before), nor in a
 -- worker that drains. queue_is_controlled: it is paused or has a limit, which lock_queues reads.
 -- is_judge: overlap is judged by one worker a schedule at a time, so an advisory lock on the
@@ -17,12 +18,12 @@ WITH startable AS MATERIALIZED (
              FROM worker
             WHERE worker.id = :worker_id
               AND worker.state IN ('DRAINING', 'STOPPED'))
-     ORDER BY run.priority DESC, run.next_attempt_at, run.id
+     ORDER BY run.tier, run.priority DESC, run.next_attempt_at, run.id
      LIMIT :limit
        FOR UPDATE SKIP LOCKED
 )
 SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_id,
-       startable.overlap, startable.next_attempt_at, startable.due_at, startable.scheduled_for,
+       startable.overlap, startable.tier, startable.next_attempt_at, startable.due_at, startable.scheduled_for,
        startable.parameters, startable.attempt, startable.crash_count, startable.max_attempts,
        startable.cause, startable.queue, startable.cancel_requested_at,
        CASE WHEN startable.attempt = 0 THEN 0 ELSE (
@@ -47,4 +48,4 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
   LEFT JOIN queue AS control ON control.name = startable.queue
   LEFT JOIN schedule ON schedule.id = startable.schedule_id
   LEFT JOIN schedule_counters AS counters ON counters.schedule_id = startable.schedule_id
- ORDER BY startable.priority DESC, startable.next_attempt_at, startable.id
+ ORDER BY startable.tier, startable.priority DESC, startable.next_attempt_at, startable.id

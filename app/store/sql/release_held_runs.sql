@@ -27,6 +27,6 @@ UPDATE run
                  AND waiting.state = 'QUEUED'
                  AND waiting.blocked_at IS NOT NULL
                  AND waiting.blocked_on_queue
-               ORDER BY waiting.priority DESC, waiting.next_attempt_at, waiting.id
+               ORDER BY waiting.tier, waiting.priority DESC, waiting.next_attempt_at, waiting.id
                LIMIT greatest(room.runs, 0)
                  FOR UPDATE SKIP LOCKED) AS held)

@@ -26,9 +26,9 @@ UPDATE run
                       OR busy.state = 'QUEUED'
                      AND (busy.attempt > 0
                           OR busy.blocked_at IS NOT NULL
-                         AND (busy.next_attempt_at, busy.id)
-                             < (waiting.next_attempt_at, waiting.id)))))
-        ORDER BY waiting.priority DESC, waiting.next_attempt_at, waiting.id
+                         AND (busy.tier, busy.next_attempt_at, busy.id)
+                             < (waiting.tier, waiting.next_attempt_at, waiting.id)))))
+        ORDER BY waiting.tier, waiting.priority DESC, waiting.next_attempt_at, waiting.id
         LIMIT :limit
           FOR UPDATE OF waiting SKIP LOCKED)
 RETURNING run.id

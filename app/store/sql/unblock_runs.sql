@@ -15,7 +15,7 @@ UPDATE run
                  AND waiting.state = 'QUEUED'
                  AND waiting.blocked_at IS NOT NULL
                  AND NOT waiting.blocked_on_queue
-               ORDER BY waiting.next_attempt_at, waiting.id
+               ORDER BY waiting.tier, waiting.next_attempt_at, waiting.id
                LIMIT 1
                  FOR UPDATE SKIP LOCKED) AS first
         UNION ALL
@@ -33,6 +33,6 @@ UPDATE run
                         FROM run AS busy
                        WHERE busy.schedule_id = waiting.schedule_id
                          AND busy.state = 'RUNNING'))
-               ORDER BY waiting.priority DESC, waiting.next_attempt_at, waiting.id
+               ORDER BY waiting.tier, waiting.priority DESC, waiting.next_attempt_at, waiting.id
                LIMIT ended.runs
                  FOR UPDATE SKIP LOCKED) AS first)
