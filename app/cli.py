@@ -48,6 +48,10 @@ cli = typer.Typer(
 )
 
 
+audit_cli = typer.Typer(help="The record of who did what.", no_args_is_help=True)
+cli.add_typer(audit_cli, name="audit")
+
+
 @cli.command()
 def dev() -> None:
     """Start everything here: PostgreSQL, Redis, API and worker. For development only.
@@ -144,6 +148,60 @@ def health(
     }
     if not asyncio.run(answers(*address[process], "/readyz")):
         raise DependencyUnavailable(f"The {process} is not ready.")
+
+
+@audit_cli.command()
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="A head that an earlier verification printed: the chain must still hold it."
+        ),
+    ] = None,
+) -> None:
+    """Verify that no entry of the audit was changed, removed or slipped in; end with 0 if so.
+
+    Note the head it prints somewhere else, and give it the next time: an audit whose end was cut
+    off looks whole otherwise. Needs TICKWHEEL_DATABASE_URL.
+    """
+    from app.config import load_settings
+    from app.core.errors import Invalid
+
+    settings = load_settings(os.environ, required=("database_url",))
+    try:
+        expected = None if head is None else bytes.fromhex(head)
+    except ValueError as error:
+        raise InvalidInput([Invalid(f"{head!r} is not a head: it is hexadecimal.")]) from error
+    if not asyncio.run(_verify_audit(settings, expected)):
+        sys.exit(_EXIT_FAILED)
+
+
+async def _verify_audit(settings: "Settings", expected_head: bytes | None) -> bool:
+    """Verify, showing how far it is; say what was found, and return whether all is well."""
+    from app.core.ids import Kind, public_id
+    from app.services.auditing import verify_audit
+    from app.store.database import Database
+
+    database = Database.open(settings.database_url, pool_size=1)
+    with typer.progressbar(length=0, label="Verifying", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        try:
+            found = await verify_audit(database, expected_head=expected_head, on_progress=show)
+        finally:
+            await database.close()
+    bad = "" if found.first_bad_id is None else public_id(Kind.AUDIT, found.first_bad_id)
+    if found.ok:
+        typer.echo(f"The audit is whole: {found.entries:,} entries are as they were sealed.")
+    elif bad:
+        typer.echo(f"The audit is NOT whole: {bad} was changed, removed or slipped in.", err=True)
+    else:
+        typer.echo("The audit is NOT whole: its end was cut off.", err=True)
+    typer.echo(f"Not sealed yet: {found.unsealed:,}. Head: {found.head.hex()}")
+    return found.ok
 
 
 @cli.command()

@@ -6,6 +6,15 @@ CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
     END
     $$;
 
+CREATE FUNCTION public.audit_is_to_be_sealed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        INSERT INTO audit_unsealed (audit_id) SELECT entry.id FROM written AS entry;
+        RETURN NULL;
+    END
+    $$;
+
 CREATE TABLE public.api_token (
     id uuid NOT NULL,
     project_id uuid,
@@ -46,6 +55,17 @@ CREATE TABLE public.audit (
     changes jsonb NOT NULL,
     request_id text,
     address text
+);
+
+CREATE TABLE public.audit_seal (
+    "position" bigint NOT NULL,
+    audit_id uuid NOT NULL,
+    seal bytea NOT NULL,
+    sealed_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.audit_unsealed (
+    audit_id uuid NOT NULL
 );
 
 CREATE TABLE public.calendar (
@@ -414,6 +434,15 @@ ALTER TABLE ONLY public.attempt
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.audit_seal
+    ADD CONSTRAINT audit_seal_audit_id_key UNIQUE (audit_id);
+
+ALTER TABLE ONLY public.audit_seal
+    ADD CONSTRAINT audit_seal_pkey PRIMARY KEY ("position");
+
+ALTER TABLE ONLY public.audit_unsealed
+    ADD CONSTRAINT audit_unsealed_pkey PRIMARY KEY (audit_id);
+
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_pkey PRIMARY KEY (id);
 
@@ -530,6 +559,12 @@ CREATE UNIQUE INDEX schedule_version_sequence ON public.schedule_version USING b
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+
+CREATE TRIGGER audit_is_to_be_sealed AFTER INSERT ON public.audit REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_to_be_sealed();
+
+CREATE TRIGGER audit_seal_is_append_only BEFORE DELETE OR UPDATE ON public.audit_seal FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+
+CREATE TRIGGER audit_seal_is_never_emptied BEFORE TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

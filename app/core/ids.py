@@ -21,6 +21,7 @@ class Kind(StrEnum):
     OVERRIDE = "override"
     BACKFILL = "backfill"
     TOKEN = "token"  # noqa: S105 - a kind of thing
+    AUDIT = "audit"
 
 
 def public_id(kind: Kind, value: UUID) -> str:

@@ -4,7 +4,7 @@ One module per table or per small family. Importing this package registers all o
 `SQLModel.metadata`, which the migrations are compared with.
 """
 
-from app.models.audit import AuditEntry
+from app.models.audit import AuditEntry, AuditSeal, UnsealedEntry
 from app.models.calendar import Calendar
 from app.models.event import Event
 from app.models.idempotency import IdempotencyRecord
@@ -21,6 +21,7 @@ __all__ = [
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "AuditSeal",
     "Calendar",
     "Event",
     "Halt",
@@ -35,6 +36,7 @@ __all__ = [
     "ScheduleCounters",
     "ScheduleVersion",
     "SchedulerControl",
+    "UnsealedEntry",
     "Worker",
     "ZoneRulesInForce",
 ]

@@ -28,6 +28,7 @@ from app.schema.errors import (
     VersionConflictError,
 )
 from app.schema.limits import CheckedDocument
+from app.schema.operations.audit import AuditQueries
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.control import ControlMutations
 from app.schema.operations.instance import InstanceQueries
@@ -38,6 +39,7 @@ from app.schema.operations.run_control import RunMutations
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
 from app.schema.operations.streams import Streams
+from app.schema.operations.tokens import TokenMutations, TokenQueries
 from app.schema.scalars import SCALARS
 
 _CACHED_DOCUMENTS = 1_000
@@ -52,12 +54,21 @@ class Query(
     CalendarQueries,
     RunQueries,
     InstanceQueries,
+    TokenQueries,
+    AuditQueries,
 ):
     """The reads."""
 
 
 @strawberry.type(description="Everything that can be done. Expected failures are data.")
-class Mutation(JobMutations, ScheduleMutations, CalendarMutations, RunMutations, ControlMutations):
+class Mutation(
+    JobMutations,
+    ScheduleMutations,
+    CalendarMutations,
+    RunMutations,
+    ControlMutations,
+    TokenMutations,
+):
     """The writes."""
 
 

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import Select, insert
+from sqlmodel import col, select
 
 from app.models import AuditEntry
 from app.models.columns import ActorRecord, new_id
-from app.store.database import Transaction
+from app.store.database import ReadConnection, Transaction
+from app.store.filters import TimeRange
+from app.store.pages import Order, Page, PageRequest, read_page
+
+_NEWEST_FIRST = Order(None, descending=True)
 
 
 async def record_audit(transaction: Transaction, entries: Sequence[dict[str, Any]]) -> None:
@@ -21,7 +26,7 @@ async def record_audit(transaction: Transaction, entries: Sequence[dict[str, Any
 
 def audit_entry(
     *,
-    project_id: UUID,
+    project_id: UUID | None,
     actor: ActorRecord,
     action: str,
     subject_kind: str,
@@ -43,3 +48,31 @@ def audit_entry(
         "request_id": request_id,
         "address": address,
     }
+
+
+def select_audit(
+    project_id: UUID,
+    *,
+    subject_id: UUID | None = None,
+    action: str | None = None,
+    at: TimeRange | None = None,
+) -> Select[Any]:
+    """Return the query for a project's entries."""
+    query = select(AuditEntry).where(col(AuditEntry.project_id) == project_id)
+    if subject_id is not None:
+        query = query.where(col(AuditEntry.subject_id) == subject_id)
+    if action is not None:
+        query = query.where(col(AuditEntry.action) == action)
+    if at is not None:
+        query = query.where(at.holds(col(AuditEntry.at)))
+    return query
+
+
+async def page_audit(
+    connection: ReadConnection, query: Select[Any], page: PageRequest
+) -> Page[AuditEntry]:
+    """Return one page of entries, the newest first."""
+    found = await read_page(
+        connection, query, id_column=col(AuditEntry.id), order=_NEWEST_FIRST, page=page
+    )
+    return Page([row[0] for row in found.items], found.has_previous, found.has_next)

@@ -7,6 +7,7 @@ import structlog
 
 from app.core.clock import elapsed_seconds
 from app.runtime import Runtime
+from app.services.auditing import seal_audit
 from app.services.controlling import settle_control
 from app.services.pruning import prune
 from app.services.schedules.timed_pauses import resume_ended_pauses
@@ -45,6 +46,7 @@ class Sweeper:
             await resume_ended_pauses(self._runtime)
             await self._prune_now_and_then()
             await settle_control(self._runtime)
+            await seal_audit(self._runtime)
         except Exception as error:
             note_failure(_log, "sweep.failed", error)
             self._hold_off()
