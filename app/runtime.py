@@ -17,18 +17,10 @@ from app.broker.redis import open_redis
 from app.broker.worker_channel import WorkerChannel
 from app.config import Settings
 from app.core.changes import Change
+from app.core.defaults import Defaults
+from app.core.retry import RetryPolicy
 from app.handlers.options import HandlerOptions
 from app.store.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a job or schedule gets where neither it nor its project says otherwise."""
-
-    timezone: str
-    timeout: timedelta
-    max_attempts: int
-    catch_up_window: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             defaults=Defaults(
                 timezone=settings.default_timezone,
                 timeout=settings.default_timeout,
-                max_attempts=settings.default_max_attempts,
+                retry=RetryPolicy(max_attempts=settings.default_max_attempts),
                 catch_up_window=settings.catch_up_window,
             ),
             intervals=EngineIntervals(

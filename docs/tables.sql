@@ -383,6 +383,13 @@ CREATE SEQUENCE public.scheduler_state_id_seq
 
 ALTER SEQUENCE public.scheduler_state_id_seq OWNED BY public.scheduler_state.id;
 
+CREATE TABLE public.viewer_preference (
+    actor_kind character varying(32) NOT NULL,
+    actor_id text NOT NULL,
+    timezone character varying(100) NOT NULL,
+    CONSTRAINT viewer_actor_kind CHECK (((actor_kind)::text = ANY ((ARRAY['TOKEN'::character varying, 'USER'::character varying, 'SYSTEM'::character varying])::text[])))
+);
+
 CREATE TABLE public.worker (
     id uuid NOT NULL,
     host text NOT NULL,
@@ -487,6 +494,9 @@ ALTER TABLE ONLY public.schedule_version
 
 ALTER TABLE ONLY public.scheduler_state
     ADD CONSTRAINT scheduler_state_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.viewer_preference
+    ADD CONSTRAINT viewer_preference_pkey PRIMARY KEY (actor_kind, actor_id);
 
 ALTER TABLE ONLY public.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);

@@ -35,6 +35,7 @@ from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
 from app.schema.operations.nodes import NodeQueries
 from app.schema.operations.previews import PreviewQueries
+from app.schema.operations.projects import ProjectMutations, ProjectQueries
 from app.schema.operations.run_control import RunMutations
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
@@ -54,6 +55,7 @@ class Query(
     CalendarQueries,
     RunQueries,
     InstanceQueries,
+    ProjectQueries,
     TokenQueries,
     AuditQueries,
 ):
@@ -67,6 +69,7 @@ class Mutation(
     CalendarMutations,
     RunMutations,
     ControlMutations,
+    ProjectMutations,
     TokenMutations,
 ):
     """The writes."""

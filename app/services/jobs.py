@@ -10,6 +10,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from app.core.defaults import (
+    LONGEST_DELAY,
+    LONGEST_TIMEOUT,
+    MOST_ATTEMPTS,
+    MOST_CONCURRENT,
+    SHORTEST_TIMEOUT,
+    Defaults,
+)
 from app.core.errors import Invalid, NotFound, StateConflict
 from app.core.retry import RetryPolicy
 from app.core.vocabulary import JobKind, OnWorkerLost, Role
@@ -20,6 +28,7 @@ from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.access import Principal
 from app.services.findings import Findings
+from app.services.projects import defaults_of
 from app.services.rules import (
     check_description,
     check_key,
@@ -43,10 +52,6 @@ from app.services.writing import (
 from app.store.database import Transaction
 from app.store.instants import read_now
 from app.store.jobs import insert_job, lock_job, read_job, read_schedule_keys_of_job, update_job
-
-_LONGEST_TIMEOUT = timedelta(days=30)
-_MOST_ATTEMPTS = 100
-_LONGEST_DELAY = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,9 @@ async def create_job(runtime: Runtime, principal: Principal, request: JobRequest
     findings = Findings()
     with findings.under():
         check_key(request.key)
-    columns = {**_defaults(runtime, request.key), **_columns(request.fields, findings)}
+    async with runtime.database.reading(principal.project_id) as connection:
+        defaults = await defaults_of(runtime, connection, principal.project_id)
+    columns = {**_default_columns(defaults, request.key), **_columns(request.fields, findings)}
     _check_definition(runtime, request.kind, columns, findings)
     findings.raise_if_any()
     written, job_id = Written(), new_id()
@@ -131,7 +138,8 @@ async def update_job_definition(
         job = await _lock(transaction, principal, job_id)
         check_version(expected_version, job.version)
         findings = Findings()
-        given = _columns(fields, findings, cleared=_defaults(runtime, job.key))
+        defaults = await defaults_of(runtime, transaction, principal.project_id)
+        given = _columns(fields, findings, cleared=_default_columns(defaults, job.key))
         _check_definition(runtime, job.kind, {**job.model_dump(), **given}, findings)
         findings.raise_if_any()
         changes = field_changes(job.model_dump(), given)
@@ -207,7 +215,7 @@ async def _check_unused(transaction: Transaction, job: Job) -> None:
         )
 
 
-def _defaults(runtime: Runtime, key: str) -> dict[str, Any]:
+def _default_columns(defaults: Defaults, key: str) -> dict[str, Any]:
     """Return what a job has where nothing is said."""
     return {
         "name": key,
@@ -217,9 +225,9 @@ def _defaults(runtime: Runtime, key: str) -> dict[str, Any]:
         "parameters": {},
         "queue": "default",
         "priority": 0,
-        "timeout_seconds": runtime.defaults.timeout.total_seconds(),
-        "concurrency_limit": None,
-        "retry": RetryPolicy(max_attempts=runtime.defaults.max_attempts).to_json(),
+        "timeout_seconds": defaults.timeout.total_seconds(),
+        "concurrency_limit": defaults.concurrency_limit,
+        "retry": defaults.retry.to_json(),
         "on_worker_lost": OnWorkerLost.RETRY,
         "tags": {},
     }
@@ -241,25 +249,28 @@ def _columns(
 
 
 def _read_timeout(timeout: timedelta) -> float:
-    if not timedelta(seconds=1) <= timeout <= _LONGEST_TIMEOUT:
+    if not SHORTEST_TIMEOUT <= timeout <= LONGEST_TIMEOUT:
         raise Invalid("A time-out lasts between 1 second and 30 days.", path=("timeout",))
     return timeout.total_seconds()
 
 
 def _read_concurrency_limit(limit: int) -> int:
-    if not 1 <= limit <= 100_000:
-        raise Invalid("A concurrency limit lies between 1 and 100,000.", path=("concurrencyLimit",))
+    if not 1 <= limit <= MOST_CONCURRENT:
+        raise Invalid(
+            f"A concurrency limit lies between 1 and {MOST_CONCURRENT:,}.",
+            path=("concurrencyLimit",),
+        )
     return limit
 
 
 def _read_retry(policy: RetryPolicy) -> dict[str, Any]:
     findings = Findings()
     bounds = {
-        "maxAttempts": (1 <= policy.max_attempts <= _MOST_ATTEMPTS, "between 1 and 100"),
+        "maxAttempts": (1 <= policy.max_attempts <= MOST_ATTEMPTS, "between 1 and 100"),
         "multiplier": (1 <= policy.multiplier <= 100, "between 1 and 100"),
-        "initialDelay": (policy.initial_delay <= _LONGEST_DELAY, "at most 7 days"),
+        "initialDelay": (policy.initial_delay <= LONGEST_DELAY, "at most 7 days"),
         "maxDelay": (
-            policy.initial_delay <= policy.max_delay <= _LONGEST_DELAY,
+            policy.initial_delay <= policy.max_delay <= LONGEST_DELAY,
             "between initialDelay and 7 days",
         ),
     }

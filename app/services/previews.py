@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from app.core.defaults import Defaults
 from app.core.errors import Invalid, NotFound, TickwheelError
 from app.core.time import (
     Lint,
@@ -25,6 +26,7 @@ from app.runtime import Runtime
 from app.services.conflicts import Conflict, Stretch, conflicts_of_timetable
 from app.services.findings import Findings
 from app.services.outlook import LONGEST_LOOK, Budget, computed
+from app.services.projects import defaults_of
 from app.services.rules import check_key
 from app.services.schedules.accounting import plan_resumption
 from app.services.schedules.definition import (
@@ -118,7 +120,9 @@ async def preview_schedule(
             check_key(key)
     calendars = await _given_calendars(connection, project_id, question.fields)
     job = await _job(connection, project_id, question.job_id, findings)
-    defaults = default_columns(runtime, key or "schedule")
+    defaults = default_columns(
+        await defaults_of(runtime, connection, project_id), key or "schedule"
+    )
     below = Findings()
     columns = read_fields(question.fields, below, base=defaults, defaults=defaults, as_of=as_of)
     _check(columns, calendars, job, below)
@@ -169,9 +173,10 @@ async def preview_change(
         **await _given_calendars(connection, project_id, fields),
     }
     job = await read_job(connection, project_id, before.job_id)
+    defaults = await defaults_of(runtime, connection, project_id)
     try:
         refuse_archived(before)
-        columns = _changed(runtime, before, job, calendars, fields, as_of)
+        columns = _changed(defaults, before, job, calendars, fields, as_of)
         if effective_from is not None:
             check_effective_from(before, columns, effective_from, as_of)
     except TickwheelError as error:
@@ -257,7 +262,7 @@ def _check(
 
 
 def _changed(
-    runtime: Runtime,
+    defaults: Defaults,
     before: Schedule,
     job: Job | None,
     calendars: Calendars,
@@ -270,7 +275,7 @@ def _changed(
         fields,
         findings,
         base=before.model_dump(),
-        defaults=default_columns(runtime, before.key),
+        defaults=default_columns(defaults, before.key),
         as_of=as_of,
     )
     _check(columns, calendars, job, findings)

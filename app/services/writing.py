@@ -35,6 +35,7 @@ class Subject(StrEnum):
     SCHEDULER = "SCHEDULER"
     QUEUE = "QUEUE"
     WORKER = "WORKER"
+    PROJECT = "PROJECT"
     TOKEN = "TOKEN"  # noqa: S105 - a kind of subject
 
 

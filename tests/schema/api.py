@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -70,10 +70,12 @@ class Api:
         """Return the address of the endpoint."""
         return f"http://127.0.0.1:{self.port}/graphql"
 
-    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    async def ask(
+        self, query: str, headers: Mapping[str, str] | None = None, **variables: Any
+    ) -> dict[str, Any]:
         """Return the whole answer to an operation."""
         body = {"query": query, "variables": variables}
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         async with self.http.post(self.url, json=body, headers=headers) as response:
             answer: dict[str, Any] = await response.json()
             return answer

@@ -9,10 +9,12 @@ from app.core.ids import Kind
 from app.core.vocabulary import Role
 from app.models import Project as ProjectRow
 from app.schema.context import Info
+from app.schema.errors import UserError
 from app.schema.ids import to_id
 from app.schema.scalars import TimeZone
 from app.schema.types.common import Actor, Node
 from app.services.access import Principal
+from app.services.viewers import timezone_of
 
 
 @strawberry.type(description="The tenant: owns jobs, schedules, runs and tokens.")
@@ -47,8 +49,16 @@ class Viewer:
 
     actor: Actor = strawberry.field(description="Who you are.")
     role: Role = strawberry.field(description="What you may do in the project.")
-    timezone: TimeZone = strawberry.field(description="The zone to show instants in.")
     principal: strawberry.Private[Principal]
+
+    @strawberry.field(
+        description="The zone to show instants in: what you chose, or else the project's."
+    )
+    async def timezone(self, info: Info) -> TimeZone:
+        """Read what was chosen."""
+        context = info.context
+        async with context.reading() as connection:
+            return TimeZone(await timezone_of(context.runtime, connection, self.principal))
 
     @strawberry.field(description="The project that everything you ask is about.")
     async def project(self, info: Info) -> Project:
@@ -58,11 +68,29 @@ class Viewer:
         return Project.of(row)
 
     @classmethod
-    def of(cls, principal: Principal, timezone: str) -> "Viewer":
+    def of(cls, principal: Principal) -> "Viewer":
         """Return the public form of a caller."""
         return cls(
             actor=Actor.known(principal.actor),
             role=principal.role,
-            timezone=TimeZone(timezone),
             principal=principal,
         )
+
+
+_ERRORS = "Why it was not done; empty when it was."
+
+
+@strawberry.type(description="The result of creating or changing a project.")
+class ProjectPayload:
+    """A payload."""
+
+    project: Project | None = strawberry.field(default=None, description="The project.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of choosing something for yourself.")
+class ViewerPayload:
+    """A payload."""
+
+    viewer: Viewer | None = strawberry.field(default=None, description="You.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.core.defaults import Defaults
 from app.core.errors import AlreadyExists, LimitExceeded, NotFound, TickwheelError
 from app.core.firing import PlannedRecord
 from app.core.time import Timetable
@@ -19,6 +20,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
+from app.services.projects import defaults_of
 from app.services.rules import check_key
 from app.services.schedules.accounting import next_columns, run_row, write_runs
 from app.services.schedules.definition import (
@@ -101,7 +103,7 @@ async def create_schedule(
             record = await read_schedule(transaction, principal.project_id, earlier)
             assert record is not None, "a schedule outlives its idempotency key"
             return Accepted(record, replayed=True)
-        creation = _Creation(runtime, principal, await read_now(transaction))
+        creation = await _Creation.begin(runtime, principal, transaction)
         found = await creation.prepare(transaction, [request], [schedule_id])
         if found:
             findings = Findings()
@@ -122,7 +124,7 @@ async def create_schedules(
         raise LimitExceeded(f"Give 1 to {MOST_AT_ONCE:,} schedules at once.", path=("inputs",))
     written = Written()
     async with runtime.database.transaction(principal.project_id) as transaction:
-        creation = _Creation(runtime, principal, await read_now(transaction))
+        creation = await _Creation.begin(runtime, principal, transaction)
         found = await creation.prepare(transaction, requests, [new_id() for _ in requests])
         if found:
             raise BulkRefused(found)
@@ -134,8 +136,8 @@ async def create_schedules(
 class _Creation:
     """The creation of some schedules inside one transaction: look up, check, then write."""
 
-    def __init__(self, runtime: Runtime, principal: Principal, as_of: datetime) -> None:
-        self._runtime = runtime
+    def __init__(self, defaults: Defaults, principal: Principal, as_of: datetime) -> None:
+        self._defaults = defaults
         self._principal = principal
         self._as_of = as_of
         self._schedules: list[Schedule] = []
@@ -143,6 +145,14 @@ class _Creation:
         self._calendars: Calendars = NO_CALENDARS
         # Occurrences in the past that are to run all the same, by schedule.
         self._past: list[tuple[Schedule, datetime]] = []
+
+    @classmethod
+    async def begin(
+        cls, runtime: Runtime, principal: Principal, transaction: Transaction
+    ) -> "_Creation":
+        """Return a creation at the present instant of PostgreSQL's clock."""
+        defaults = await defaults_of(runtime, transaction, principal.project_id)
+        return cls(defaults, principal, await read_now(transaction))
 
     async def prepare(
         self, transaction: Transaction, requests: Sequence[ScheduleRequest], ids: Sequence[UUID]
@@ -178,7 +188,7 @@ class _Creation:
                     path=("jobId",),
                 )
             )
-        defaults = default_columns(self._runtime, request.key)
+        defaults = default_columns(self._defaults, request.key)
         below = Findings()
         columns = read_fields(
             request.fields, below, base=defaults, defaults=defaults, as_of=self._as_of

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from app.core.defaults import LONGEST_WINDOW, Defaults
 from app.core.errors import Invalid, NotFound
 from app.core.time import (
     CalendarIntervalTiming,
@@ -34,7 +35,6 @@ from app.core.vocabulary import (
     OverlapPolicy,
 )
 from app.models import Job
-from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.findings import Findings
 from app.services.rules import (
@@ -52,7 +52,6 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 MOST_CALENDARS = 20
 _LONGEST_JITTER = timedelta(days=1)
-_LONGEST_WINDOW = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +102,12 @@ class ScheduleFields:
     tags: Given[dict[str, str]] = ABSENT
 
 
-def default_columns(runtime: Runtime, key: str) -> dict[str, Any]:
+def default_columns(defaults: Defaults, key: str) -> dict[str, Any]:
     """Return what a schedule has where nothing is said; timings have no default."""
     return {
         "name": key,
         "description": None,
-        "timezone": runtime.defaults.timezone,
+        "timezone": defaults.timezone,
         "dst_gap": DstGapPolicy.RUN_AT_GAP_END,
         "dst_fold": DstFoldPolicy.FIRST,
         "calendar_ids": [],
@@ -119,7 +118,7 @@ def default_columns(runtime: Runtime, key: str) -> dict[str, Any]:
         "jitter_seconds": 0.0,
         "overlap": OverlapPolicy.SKIP,
         "catch_up": CatchUpPolicy.LATEST,
-        "catch_up_window_seconds": runtime.defaults.catch_up_window.total_seconds(),
+        "catch_up_window_seconds": defaults.catch_up_window.total_seconds(),
         "catch_up_limit": 100,
         "pause_after_failures": None,
         "parameters": {},
@@ -314,7 +313,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "catch_up": ("catch_up", CatchUpPolicy),
     "catch_up_window": (
         "catch_up_window_seconds",
-        _lasting(_LONGEST_WINDOW, "catchUpWindow", "a year"),
+        _lasting(LONGEST_WINDOW, "catchUpWindow", "a year"),
     ),
     "catch_up_limit": ("catch_up_limit", _within(1, 1_000, "catchUpLimit")),
     "pause_after_failures": (

@@ -16,6 +16,7 @@ from app.models import Job, Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
+from app.services.projects import defaults_of
 from app.services.schedules.accounting import (
     judge_overrides,
     next_columns,
@@ -194,11 +195,12 @@ async def check_edit(
     `base` is what `fields` lie over: what the schedule is now, unless given.
     """
     findings = Findings()
+    defaults = await defaults_of(runtime, transaction, schedule.project_id)
     columns = read_fields(
         fields,
         findings,
         base=schedule.model_dump() if base is None else base,
-        defaults=default_columns(runtime, schedule.key),
+        defaults=default_columns(defaults, schedule.key),
         as_of=as_of,
     )
     check_calendars(columns, calendars, findings)
