@@ -4,10 +4,12 @@ Opened once by an entry point, passed down, closed by it. Nothing below reads se
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 from redis.asyncio import Redis
 
@@ -46,14 +48,22 @@ class Runtime:
     intervals: EngineIntervals
     handler_options: HandlerOptions
     event_retention: timedelta
-    _announcements: set[asyncio.Task[None]] = field(default_factory=set)
+    _announcements: set[asyncio.Task[object]] = field(default_factory=set)
 
     def announce_soon(self, changes: list[Change], *, ring: bool = False) -> None:
         """Announce without making the caller wait for Redis."""
         if changes or ring:
-            task = asyncio.create_task(self.announce(changes, ring=ring))
-            self._announcements.add(task)
-            task.add_done_callback(self._announcements.discard)
+            self._soon(self.announce(changes, ring=ring))
+
+    def announce_logs_soon(self, run_ids: Sequence[UUID]) -> None:
+        """Announce that logs have grown, without making the caller wait for Redis."""
+        if run_ids:
+            self._soon(self.channel.publish_logs(run_ids))
+
+    def _soon(self, announcement: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(announcement)
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)
 
     async def announce(self, changes: list[Change], *, ring: bool = False) -> None:
         """Tell the others after a commit. Never raises: the rows are the record."""

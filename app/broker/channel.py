@@ -3,12 +3,15 @@
 A message carries ids and revisions. It may be lost, repeated or reordered at no cost but a
 re-read: the event table is the record, and every listener also looks there on its own beat.
 What arrives from Redis is hostile input, so a listener takes the fact that something came and
-ignores what it says.
+ignores what it says. A second channel names the runs whose logs have grown; a name that nobody
+here has asked for wakes nobody.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
@@ -16,8 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core.changes import Change
+from app.core.clock import elapsed_seconds
 
 _MOST_IDS = 200
+_NOBODY: frozenset[str] = frozenset()
 _log = structlog.get_logger(__name__)
 
 
@@ -36,11 +41,12 @@ def encode(change: Change) -> bytes:
 
 
 class EventChannel:
-    """One fixed channel of an instance."""
+    """The two fixed channels of an instance: of changes, and of logs that have grown."""
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._redis = redis
         self._name = f"{prefix}:events"
+        self._logs = f"{prefix}:logs"
 
     async def publish(self, changes: list[Change]) -> bool:
         """Announce committed changes. Return False, and raise nothing, when Redis is away."""
@@ -56,25 +62,48 @@ class EventChannel:
             return False
         return True
 
-    async def listen(self, *, beat_seconds: float) -> AsyncGenerator[None]:
-        """Yield when there may be something to read: on a message, on each beat, on reconnection.
+    async def publish_logs(self, run_ids: Sequence[UUID]) -> bool:
+        """Announce that logs have grown. Return False, and raise nothing, when Redis is away."""
+        try:
+            for start in range(0, len(run_ids), _MOST_IDS):
+                some = run_ids[start : start + _MOST_IDS]
+                await self._redis.publish(self._logs, ",".join(id_.hex for id_ in some))
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("redis.publish_failed", error=str(error))
+            return False
+        return True
 
-        Never ends and never raises for a Redis that is away: then only the beat is left.
+    async def listen(self, *, beat_seconds: float) -> AsyncGenerator[frozenset[str]]:
+        """Yield the runs whose logs have grown, or nothing: there may be changes to read.
+
+        Nothing is what a change, each beat and a reconnection give. Never ends and never raises
+        for a Redis that is away: then only the beat is left.
         """
         while True:
             try:
                 async with aclosing(self._messages(beat_seconds)) as messages:
-                    async for _ in messages:
-                        yield None
+                    async for named in messages:
+                        yield named
             except (RedisError, OSError, TimeoutError) as error:
                 _log.warning("redis.listen_failed", error=str(error))
-                yield None
+                yield _NOBODY
                 await asyncio.sleep(min(beat_seconds, 1.0))
 
-    async def _messages(self, beat_seconds: float) -> AsyncGenerator[None]:
+    async def _messages(self, beat_seconds: float) -> AsyncGenerator[frozenset[str]]:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            await pubsub.subscribe(self._name)
-            yield None
+            await pubsub.subscribe(self._name, self._logs)
+            next_beat_at = 0.0
             while True:
-                await pubsub.get_message(timeout=beat_seconds)
-                yield None
+                # Logs that never stop growing must not take the place of the beat.
+                if elapsed_seconds() >= next_beat_at:
+                    next_beat_at = elapsed_seconds() + beat_seconds
+                    yield _NOBODY
+                message = await pubsub.get_message(timeout=next_beat_at - elapsed_seconds())
+                if message is None or message["channel"] != self._logs:
+                    next_beat_at = 0.0
+                elif named := _named(message["data"]):
+                    yield named
+
+
+def _named(data: Any) -> frozenset[str]:
+    return frozenset(data.split(",", _MOST_IDS)) if isinstance(data, str) else _NOBODY

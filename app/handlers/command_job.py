@@ -135,9 +135,8 @@ class CommandHandler:
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
         """Run the command; see `guarded_process.run_guarded` for what is promised at the end."""
         config = read_command_config(execution.config, self._options)
-        limit = self._options.output_limit_bytes
-        stdout = LineWriter(output, "stdout", limit_bytes=limit)
-        stderr = LineWriter(output, "stderr", limit_bytes=limit)
+        stdout = LineWriter(output, "stdout")
+        stderr = LineWriter(output, "stderr")
         end = await run_guarded(
             self._program(execution, config),
             Listeners(stdout.feed, stderr.feed),

@@ -53,6 +53,12 @@ class RunOutput(Protocol):
     ) -> None:
         """Add one line, without its line end."""
 
+    def room(self) -> int:
+        """Return how many lines are kept at this moment; more are counted, but for the last few."""
+
+    def drop(self, lines: int) -> None:
+        """Count lines that were not written, because there was no room for them."""
+
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far the run is, between 0 and 1."""
 

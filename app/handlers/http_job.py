@@ -179,7 +179,7 @@ class HttpHandler:
         if b"\0" in kept and not _is_text(response):
             output.write(f"{len(body)} bytes of {response.content_type}", stream="log")
             return
-        lines = LineWriter(output, "stdout", limit_bytes=4 * len(kept) + 1)
+        lines = LineWriter(output, "stdout")
         lines.feed(_as_utf8(kept, response.charset))
         lines.finish()
         if len(kept) < len(body) or not is_whole:

@@ -29,8 +29,6 @@ class HandlerOptions:
     work_directory: str | None = None
     process_slots: int = 32
     thread_slots: int = 32
-    # Lines of a process beyond this are counted, not kept, except for the last few.
-    output_limit_bytes: int = 4 * 1024 * 1024
 
     # Networks that HTTP jobs may reach although they are not public, for example 10.1.0.0/16.
     http_allow_networks: tuple[str, ...] = ()

@@ -55,49 +55,58 @@ def _without_nul(value: Any) -> Any:
 class LineWriter:
     """Cuts a stream of bytes into lines of the run's log.
 
-    Beyond `limit_bytes` lines are only counted, at the cost of one pass over the bytes; the last
-    few are kept for the end, because that is where programs say what went wrong.
+    Where the log has no room, lines are only counted, at the cost of one pass over the bytes; the
+    last few are held back for the end, because that is where programs say what went wrong.
     """
 
-    def __init__(self, output: RunOutput, stream: Stream, *, limit_bytes: int) -> None:
+    def __init__(self, output: RunOutput, stream: Stream) -> None:
         self._output = output
         self._stream: Stream = stream
-        self._left_bytes = limit_bytes
         self._rest = b""
         self._tail = b""
-        self._dropped = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        if self._left_bytes <= 0:
-            self._drop(chunk)
-            return
-        self._left_bytes -= len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            self._write(line)
+        whole, end, rest = chunk.rpartition(b"\n")
+        if end:
+            self._take(self._rest + whole + end)
+            self._rest = rest
+        else:
+            self._rest += chunk
         while len(self._rest) > MAX_LINE:
-            self._write(self._rest[:MAX_LINE])
+            self._take(self._rest[:MAX_LINE] + b"\n")
             self._rest = self._rest[MAX_LINE:]
 
     def finish(self) -> None:
         """The stream has ended: write what is left."""
-        if self._rest:
-            self._write(self._rest)
-        if not self._tail:
+        *lines, last = (self._tail + self._rest).split(b"\n")
+        for line in [*lines, last] if last else lines:
+            self._write(line)
+        self._tail = self._rest = b""
+
+    def _take(self, lines: bytes) -> None:
+        """Write as many of these whole lines as there is room for."""
+        room = self._output.room()
+        if room <= 0:
+            self._hold_back(lines)
             return
-        kept = self._tail[-_TAIL_BYTES:].removesuffix(b"\n").split(b"\n")
-        if len(self._tail) > _TAIL_BYTES:
-            kept = kept[1:]
-        note = f"… {max(self._dropped - len(kept), 0)} lines dropped …"
-        self._output.write(note, stream=self._stream)
+        if self._tail:
+            self._output.drop(self._tail.count(b"\n"))
+            self._tail = b""
+        *kept, rest = lines.split(b"\n", room)
         for line in kept:
             self._write(line)
+        if rest:
+            self._hold_back(rest)
 
-    def _drop(self, chunk: bytes) -> None:
-        chunk, self._rest = self._rest + chunk, b""
-        self._dropped += chunk.count(b"\n")
-        self._tail = (self._tail + chunk)[-_TAIL_BYTES - 1 :]
+    def _hold_back(self, lines: bytes) -> None:
+        """Keep the last of these lines for the end, and count the others."""
+        held = self._tail + lines
+        if len(held) > _TAIL_BYTES:
+            start = held.find(b"\n", len(held) - _TAIL_BYTES - 1) + 1
+            self._output.drop(held.count(b"\n", 0, start))
+            held = held[start:]
+        self._tail = held
 
     def _write(self, line: bytes) -> None:
         for start in range(0, max(len(line), 1), MAX_LINE):

@@ -54,6 +54,8 @@ from tickwheel.tasks import ISOLATIONS, Isolation, ParametersRefused, Task, regi
 RESULT_BYTES = 256 * 1024
 _CHILD = str(Path(__file__).with_name("python_child.py"))
 _MAX_MESSAGE = 16 * 1024 * 1024
+_LOG = b'{"kind": "log"'
+_LAST_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,8 @@ class PythonHandler:
 
     async def _process(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
         listener = _ChildListener(output)
-        limit = self._options.output_limit_bytes
-        stdout = LineWriter(output, "stdout", limit_bytes=limit)
-        stderr = LineWriter(output, "stderr", limit_bytes=limit)
+        stdout = LineWriter(output, "stdout")
+        stderr = LineWriter(output, "stderr")
         end = await run_guarded(
             self._child(task, execution),
             Listeners(stdout.feed, stderr.feed, listener.feed),
@@ -262,7 +263,11 @@ class _ChildListener:
         """Take the next bytes."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         self._rest = self._rest[:_MAX_MESSAGE]
-        for line in lines:
+        for left, line in zip(range(len(lines), 0, -1), lines, strict=True):
+            # Of a flood only the last few, which may be the last words, are worth reading.
+            if left > _LAST_WORDS and line.startswith(_LOG) and self._output.room() <= 0:
+                self._output.drop(1)
+                continue
             try:
                 self._hear(orjson.loads(line))
             except (orjson.JSONDecodeError, LookupError, TypeError):

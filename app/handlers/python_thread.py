@@ -10,6 +10,7 @@ A thread serves one run only. A request to stop that arrives late then hits nobo
 import asyncio
 import ctypes
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -21,6 +22,7 @@ from app.handlers.run_context import Cancellation
 from tickwheel.tasks import Task
 
 _LOOK_SECONDS = 1.0
+_MOST_WAITING = 2_000
 
 
 class StopRequested(BaseException):
@@ -112,23 +114,39 @@ class TaskThread:
 
 
 class ThreadRelay:
-    """Carries a thread's words to the event loop, many at a time."""
+    """Carries a thread's words to the event loop, many at a time.
+
+    A thread that says more than the loop takes loses the oldest of what waits.
+    """
 
     def __init__(self, output: RunOutput, loop: asyncio.AbstractEventLoop) -> None:
         self._output = output
         self._loop = loop
         self._lock = threading.Lock()
-        self._waiting: list[tuple[str, Stream, LogLevel]] = []
+        self._waiting: deque[tuple[str, Stream, LogLevel]] = deque()
+        self._dropped = 0
 
     def write(
         self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
     ) -> None:
         """Take a line, from any thread."""
         with self._lock:
+            is_first = not self._waiting
             self._waiting.append((text, stream, level))
-            is_first = len(self._waiting) == 1
+            if len(self._waiting) > _MOST_WAITING:
+                self._waiting.popleft()
+                self._dropped += 1
         if is_first:
             self._loop.call_soon_threadsafe(self.flush)
+
+    def room(self) -> int:
+        """Return how many lines may wait."""
+        return _MOST_WAITING - len(self._waiting)
+
+    def drop(self, lines: int) -> None:
+        """Count lines, from any thread."""
+        with self._lock:
+            self._dropped += lines
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Take progress, from any thread."""
@@ -137,6 +155,9 @@ class ThreadRelay:
     def flush(self) -> None:
         """On the loop: hand over what is waiting."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = self._waiting, deque()
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._output.drop(dropped)
         for text, stream, level in waiting:
             self._output.write(text, stream=stream, level=level)

@@ -57,8 +57,8 @@ class FinishedAttempt:
     duration_seconds: float
     progress: float | None = None
     progress_message: str | None = None
-    # The lines of its log that are not written yet.
-    log: LogChunk | None = None
+    # What of its log is not known to be written.
+    log: tuple[LogChunk, ...] = ()
     given_back: bool = False
 
     def stripped(self) -> "FinishedAttempt":
@@ -84,9 +84,7 @@ async def finish_attempts(
     by_run = {attempt.run.id: attempt for attempt in finished}
     async with runtime.database.transaction() as transaction:
         rows = await queue.finish_runs(transaction, [_ended(attempt) for attempt in finished])
-        await append_run_logs(
-            transaction, [attempt.log for attempt in finished if attempt.log is not None]
-        )
+        await append_run_logs(transaction, [chunk for attempt in finished for chunk in attempt.log])
         await queue.insert_attempts(
             transaction, [_attempt_row(row, by_run[row["id"]], worker) for row in rows]
         )

@@ -18,3 +18,4 @@ async def write_logs(
         changes = list(run_changes(changed, "PROGRESSED"))
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
+    runtime.announce_logs_soon(list({chunk.run_id for chunk in chunks}))

@@ -1,10 +1,9 @@
-"""Runs as they are read: lists, single ones, attempts and logs.
+"""Runs as they are read: lists, single ones and attempts.
 
-What the engine locks and writes is in `queue` and `firing`.
+What the engine locks and writes is in `queue` and `firing`; their logs are in `run_logs`.
 """
 
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +11,10 @@ from sqlalchemy import Select
 from sqlmodel import col, select
 
 from app.core.vocabulary import RunState
-from app.models import Attempt, Run, RunLogChunk, Worker
+from app.models import Attempt, Run, Worker
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import RunFilter
 from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
-
-_CHUNKS_AT_ONCE = 50
 
 
 async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -> Run | None:
@@ -83,76 +80,12 @@ async def read_attempts(
     return attempts
 
 
-async def read_log_chunks(
-    connection: ReadConnection, run_id: UUID, *, after: int, limit: int, attempt: int | None
-) -> Sequence[RunLogChunk]:
-    """Return chunks of a run's log that hold lines after number `after`, oldest first."""
-    query = (
-        select(RunLogChunk)
-        .where(
-            col(RunLogChunk.run_id) == run_id,
-            col(RunLogChunk.sequence) + col(RunLogChunk.line_count) - 1 > after,
-        )
-        .order_by(col(RunLogChunk.sequence))
-        .limit(limit)
-    )
-    if attempt is not None:
-        query = query.where(col(RunLogChunk.attempt) == attempt)
-    return (await connection.exec(query)).all()
-
-
 async def read_waiting_runs(connection: ReadConnection, schedule_id: UUID) -> list[UUID]:
     """Return the schedule's queued runs that have not started."""
     query = select(Run.id).where(
         col(Run.schedule_id) == schedule_id, col(Run.state) == RunState.QUEUED
     )
     return list((await connection.exec(query)).all())
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLine:
-    """A line of a run's log."""
-
-    sequence: int
-    at_milliseconds: int
-    level: str
-    stream: str
-    text: str
-    attempt: int
-
-
-async def read_log_lines(
-    connection: ReadConnection,
-    run_id: UUID,
-    *,
-    after: int,
-    limit: int,
-    attempt: int | None,
-    levels: Set[str],
-) -> tuple[list[StoredLine], bool]:
-    """Return lines after number `after`, oldest first, and whether any were dropped."""
-    lines: list[StoredLine] = []
-    truncated = False
-    while len(lines) < limit:
-        chunks = await read_log_chunks(
-            connection, run_id, after=after, limit=_CHUNKS_AT_ONCE, attempt=attempt
-        )
-        for chunk in chunks:
-            truncated = truncated or chunk.dropped > 0
-            lines.extend(
-                line for line in _lines(chunk) if line.sequence > after and line.level in levels
-            )
-            after = max(after, chunk.sequence + chunk.line_count - 1)
-        if len(chunks) < _CHUNKS_AT_ONCE:
-            break
-    return lines[:limit], truncated
-
-
-def _lines(chunk: RunLogChunk) -> list[StoredLine]:
-    return [
-        StoredLine(chunk.sequence + index, at, level, stream, text, chunk.attempt)
-        for index, (at, level, stream, text) in enumerate(chunk.lines)
-    ]
 
 
 async def read_workers_by_id(

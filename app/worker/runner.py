@@ -291,6 +291,6 @@ def _finished(
         duration_seconds=duration_seconds,
         progress=None if progress is None else progress.progress,
         progress_message=None if progress is None else progress.message,
-        log=log.take_chunk(),
+        log=log.rest(),
         given_back=outcome is _GIVEN_BACK,
     )

@@ -30,10 +30,19 @@ class RecordedOutput:
     lines: list[tuple[str, LogLevel, str]] = field(default_factory=list)
     reports: list[tuple[float, str | None]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    room_left: int = 1_000_000
+    dropped: int = 0
 
     def write(self, text: str, *, stream: str = "stdout", level: LogLevel = LogLevel.INFO) -> None:
         self.lines.append((stream, level, text))
+        self.room_left -= 1
         self.changed.set()
+
+    def room(self) -> int:
+        return self.room_left
+
+    def drop(self, lines: int) -> None:
+        self.dropped += lines
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         self.reports.append((fraction, message))

@@ -54,7 +54,7 @@ async def test_an_end_is_written_with_its_record_its_log_and_its_counters(
 ) -> None:
     run = await started(engine)
     assert run.schedule_id is not None
-    assert await engine.finish(ended(run, outcome, log=line(run), progress=0.5)) == 1
+    assert await engine.finish(ended(run, outcome, log=(line(run),), progress=0.5)) == 1
     row = await engine.row("SELECT * FROM run")
     assert (row["state"], row["reason"], row["result"]) == (state, reason, outcome.result)
     assert row["finished_at"] - row["started_at"] == timedelta(seconds=0.02)
@@ -79,7 +79,7 @@ async def test_a_stale_worker_changes_nothing(engine: Engine) -> None:
     [newer] = (await engine.claim()).runs
     before = await engine.row("SELECT * FROM run")
     changes = await engine.changes()
-    assert await engine.finish(ended(run, FAILED, log=line(run), progress=1.0)) == 0
+    assert await engine.finish(ended(run, FAILED, log=(line(run),), progress=1.0)) == 0
     assert await engine.row("SELECT * FROM run") == before
     for table in ("attempt", "run_log"):
         assert await engine.rows(f"SELECT * FROM {table}") == []
@@ -103,7 +103,7 @@ async def test_a_crash_between_any_two_statements_leaves_the_run_running(engine:
 
     async def finish() -> int:
         assert (await engine.row("SELECT state FROM run"))["state"] in ("RUNNING", "SUCCEEDED")
-        return await engine.finish(ended(run, log=line(run)))
+        return await engine.finish(ended(run, log=(line(run),)))
 
     await until_crashes_end(engine, finish)
     assert await engine.state_of(run.id) == ("SUCCEEDED", None)

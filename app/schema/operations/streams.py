@@ -12,13 +12,24 @@ import strawberry
 from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid
 from app.core.ids import Kind
+from app.core.vocabulary import LogLevel
 from app.schema.context import Context, Info
 from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter, ScheduleFilter
 from app.schema.scalars import Cursor
 from app.schema.status import read_scheduler_status
+from app.schema.types.logs import levels_from
 from app.schema.types.scheduler import SchedulerStatus
-from app.schema.types.streams import RunStream, ScheduleStream, run_message, schedule_message
+from app.schema.types.streams import (
+    LogStream,
+    RunStream,
+    ScheduleStream,
+    log_message,
+    run_message,
+    schedule_message,
+)
+from app.services.live.log_reading import WatchedLog
+from app.services.live.log_watching import watch_log
 from app.services.live.topics import RunTopic, ScheduleTopic
 from app.services.live.watching import watch
 from app.store import filters as store
@@ -94,6 +105,40 @@ class Streams:
             async for message in messages:
                 context.renew_loaders()
                 yield schedule_message(message, context.principal)
+
+    @strawberry.subscription(
+        description="The log of a run: what there is, then each line; it completes after "
+        "`finished`. With `after` (the last cursor seen, or that of a line): resume without loss. "
+        "With `tail`: begin with the last lines."
+    )
+    async def run_log(
+        self,
+        info: Info,
+        run_id: Annotated[strawberry.ID, strawberry.argument(description="Which run.")],
+        after: Annotated[
+            Cursor | None,
+            strawberry.argument(description="Begin behind this position; wins over `tail`."),
+        ] = None,
+        tail: Annotated[
+            int | None,
+            strawberry.argument(
+                description="Begin with so many of the last lines, at most 1,000; not given: all."
+            ),
+        ] = None,
+        min_level: Annotated[
+            LogLevel | None, strawberry.argument(description="Only of this level or a graver one.")
+        ] = None,
+    ) -> AsyncGenerator[LogStream]:
+        """Watch a log."""
+        watched = WatchedLog(
+            info.context.principal.project_id,
+            from_id(Kind.RUN, run_id, "runId"),
+            levels_from(min_level),
+        )
+        messages = watch_log(info.context.hub, watched, after=after, tail=tail)
+        async with aclosing(messages):
+            async for message in messages:
+                yield log_message(message)
 
     @strawberry.subscription(
         description="The instance's status: now, then on change, at most once per `minInterval`, "

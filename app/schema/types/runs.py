@@ -1,7 +1,7 @@
 """Runs, their attempts and their logs."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -9,7 +9,6 @@ import strawberry
 from sqlalchemy import Select
 from strawberry.scalars import JSON
 
-from app.core.errors import Invalid, LimitExceeded
 from app.core.ids import Kind
 from app.core.run_states import is_final
 from app.core.vocabulary import FailureReason, LogLevel, RunCause, RunReason, RunState
@@ -21,17 +20,15 @@ from app.schema.ids import to_id
 from app.schema.inputs.filters import RunFilter, RunOrder, run_order
 from app.schema.scalars import Cursor
 from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
+from app.schema.types.logs import LogConnection
 from app.schema.types.scheduler import Worker
 from app.store import filters as store
 from app.store.pages import SortKey
-from app.store.runs import count_runs, page_runs, read_log_lines, select_runs
+from app.store.runs import count_runs, page_runs, select_runs
 
 if TYPE_CHECKING:
     from app.schema.types.jobs import Job
     from app.schema.types.schedules import Schedule
-
-_MOST_LINES = 1_000
-_LEVELS = list(LogLevel)
 
 
 @strawberry.type(description="Why something failed.")
@@ -83,85 +80,6 @@ class Attempt:
             error=RunError.of(row.error),
             exit_code=row.exit_code,
             http_status=row.http_status,
-        )
-
-
-@strawberry.type(description="A line of a run's log.")
-class LogLine:
-    """A line."""
-
-    cursor: Cursor = strawberry.field(description="Its position.")
-    sequence: int = strawberry.field(description="Counts from 1, over all attempts.")
-    at: datetime = strawberry.field(description="When it was written.")
-    level: LogLevel = strawberry.field(description="Its level.")
-    stream: str = strawberry.field(description="stdout, stderr or log.")
-    attempt: int = strawberry.field(description="The attempt that wrote it.")
-    text: str = strawberry.field(description="Without its line end.")
-
-
-@strawberry.type(description="A line in a log.")
-class LogEdge:
-    """An edge."""
-
-    cursor: str = strawberry.field(description="Its position.")
-    node: LogLine = strawberry.field(description="The line.")
-
-
-@strawberry.type(description="One page of a log.")
-class LogConnection:
-    """A connection."""
-
-    edges: list[LogEdge] = strawberry.field(description="The lines with their positions.")
-    nodes: list[LogLine] = strawberry.field(description="The lines.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
-    truncated: bool = strawberry.field(description="Whether lines were dropped at the log's cap.")
-
-    @classmethod
-    async def read(
-        cls,
-        context: Context,
-        run_id: UUID,
-        *,
-        first: int,
-        after: str | None,
-        attempt: int | None,
-        min_level: LogLevel | None,
-    ) -> "LogConnection":
-        """Return one page, from the beginning on."""
-        if not 0 <= first <= _MOST_LINES:
-            raise LimitExceeded(f"first lies between 0 and {_MOST_LINES:,}.", path=("first",))
-        levels = _LEVELS[_LEVELS.index(min_level or LogLevel.DEBUG) :]
-        async with context.reading() as connection:
-            stored, truncated = await read_log_lines(
-                connection,
-                run_id,
-                after=_line_number(after),
-                limit=first + 1,
-                attempt=attempt,
-                levels={level.value for level in levels},
-            )
-        nodes = [
-            LogLine(
-                cursor=Cursor(str(line.sequence)),
-                sequence=line.sequence,
-                at=datetime.fromtimestamp(line.at_milliseconds / 1000, UTC),
-                level=LogLevel(line.level),
-                stream=line.stream,
-                attempt=line.attempt,
-                text=line.text,
-            )
-            for line in stored[:first]
-        ]
-        return cls(
-            edges=[LogEdge(cursor=str(node.cursor), node=node) for node in nodes],
-            nodes=nodes,
-            page_info=PageInfo(
-                has_next_page=len(stored) > first,
-                has_previous_page=after is not None,
-                start_cursor=str(nodes[0].cursor) if nodes else None,
-                end_cursor=str(nodes[-1].cursor) if nodes else None,
-            ),
-            truncated=truncated,
         )
 
 
@@ -320,14 +238,6 @@ class Run(Node):
 
 def _between(start: datetime | None, end: datetime | None) -> timedelta | None:
     return None if start is None or end is None else max(end - start, timedelta(0))
-
-
-def _line_number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not cursor.isdecimal() or len(cursor) > 9:
-        raise Invalid("This is not a cursor of a log.", path=("after",))
-    return int(cursor)
 
 
 @strawberry.type(description="A run in a list.")

@@ -11,10 +11,11 @@ from app.core.vocabulary import ChangeKind
 from app.models import Run as RunRow
 from app.schema.ids import to_id
 from app.schema.scalars import Cursor
+from app.schema.types.logs import LogLine
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
 from app.services.access import Principal
-from app.services.live import watching
+from app.services.live import log_watching, watching
 from app.services.live.positions import Cursor as Position
 from app.store.schedules import ScheduleRecord
 
@@ -75,6 +76,19 @@ class ScheduleGone(StreamMessage):
     id: strawberry.ID = strawberry.field(description="Which schedule.")
 
 
+@strawberry.type(description="Lines of a log, oldest first.")
+class LogChunk(StreamMessage):
+    """Some lines."""
+
+    lines: list[LogLine] = strawberry.field(description="The lines.")
+    dropped: int = strawberry.field(
+        description="How many lines were dropped here, because the log was full or too many came."
+    )
+    finished: bool = strawberry.field(
+        description="Whether the run is over and this is all; the stream ends."
+    )
+
+
 @strawberry.type(description="When idle: silence told from a dead feed.")
 class Heartbeat(StreamMessage):
     """A sign of life."""
@@ -96,6 +110,10 @@ RunStream: TypeAlias = Annotated[
 ScheduleStream: TypeAlias = Annotated[
     ScheduleSnapshot | ScheduleChange | ScheduleGone | Heartbeat | StreamReset,
     strawberry.union("ScheduleStream", description="What a stream of schedules says."),
+]
+LogStream: TypeAlias = Annotated[
+    LogChunk | Heartbeat | StreamReset,
+    strawberry.union("LogStream", description="What the stream of a log says."),
 ]
 
 
@@ -135,6 +153,23 @@ def schedule_message(
         case watching.StillHere():
             return Heartbeat(**common)
         case watching.StartedAnew():
+            return StreamReset(**common, reason=message.reason)
+
+
+def log_message(message: log_watching.LogMessage) -> LogChunk | Heartbeat | StreamReset:
+    """Return the public form of a message about a log; its cursor is that of a line."""
+    common: dict[str, Any] = {"cursor": Cursor(str(message.position)), "server_time": utc_now()}
+    match message:
+        case log_watching.Lines():
+            return LogChunk(
+                **common,
+                lines=[LogLine.of(line) for line in message.lines],
+                dropped=message.dropped,
+                finished=message.finished,
+            )
+        case log_watching.Silence():
+            return Heartbeat(**common)
+        case log_watching.Anew():
             return StreamReset(**common, reason=message.reason)
 
 

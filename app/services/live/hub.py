@@ -16,6 +16,8 @@ import structlog
 from sqlalchemy import Row as ResultRow
 
 from app.runtime import Runtime
+from app.services.live.bells import Bell, Bells
+from app.services.live.log_reading import SharedReads
 from app.services.live.mailbox import Delivery, Mailbox
 from app.services.live.positions import Batch, Entry, Snapshot
 from app.services.live.topics import Row, Topic
@@ -37,6 +39,8 @@ class FeedHub:
         self.hints = 0
         self._beat_seconds = beat_seconds
         self._feeds: dict[Topic[Any], set[Mailbox[Any]]] = {}
+        self._bells = Bells()
+        self.log_reads = SharedReads(runtime.database)
         self._position: Snapshot | None = None
         self._hinted = asyncio.Event()
         # Held while a batch is read and handed out: whoever joins in between would miss it.
@@ -58,8 +62,7 @@ class FeedHub:
         """Open a mailbox that receives everything committed from now on."""
         mailbox = Mailbox(topic)
         async with self._reading:
-            if not self._feeds:
-                self._position = await self._current_position()
+            await self._begin()
             self._feeds.setdefault(topic, set()).add(mailbox)
         try:
             yield mailbox
@@ -69,16 +72,33 @@ class FeedHub:
             if not mailboxes:
                 del self._feeds[topic]
 
-    async def _current_position(self) -> Snapshot:
-        async with reading_at_one_instant(self.runtime.database, None) as (_, standpoint):
-            return Snapshot(standpoint.snapshot)
+    @asynccontextmanager
+    async def listening(self, run_id: UUID) -> AsyncIterator[Bell]:
+        """Hang up a bell that rings when a run has changed, or its log has grown."""
+        async with self._reading:
+            await self._begin()
+            bell = self._bells.listening(run_id.hex)
+            rings = bell.__enter__()
+        try:
+            yield rings
+        finally:
+            bell.__exit__(None, None, None)
+
+    async def _begin(self) -> None:
+        """Begin to follow the changes, for the first who watches."""
+        if not self._feeds and not self._bells:
+            async with reading_at_one_instant(self.runtime.database, None) as (_, standpoint):
+                self._position = Snapshot(standpoint.snapshot)
 
     async def _listen(self) -> None:
         while True:
             try:
                 hints = self.runtime.channel.listen(beat_seconds=self._beat_seconds)
                 async with aclosing(hints):
-                    async for _ in hints:
+                    async for logged in hints:
+                        if logged:
+                            self._bells.ring(logged)
+                            continue
                         self.hints += 1
                         self._hinted.set()
             except Exception as error:  # Without hints there would be no reading at all.
@@ -100,7 +120,7 @@ class FeedHub:
     async def read_batch(self) -> int:
         """Read what is new, hand it to the feeds and return the number of entries."""
         async with self._reading:
-            if not self._feeds or self._position is None:
+            if not (self._feeds or self._bells) or self._position is None:
                 return 0
             database = self.runtime.database
             async with reading_at_one_instant(database, None) as (connection, standpoint):
@@ -116,6 +136,7 @@ class FeedHub:
                     deliveries = [await read_delivery(connection, batch, feed) for feed in feeds]
             self._position = after
             self._hand_out(feeds, deliveries)
+            self._bells.ring(entry.entity_id.hex for entry in batch.entries)
             return len(batch.entries)
 
     def _hand_out(
