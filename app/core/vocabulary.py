@@ -313,6 +313,16 @@ class WorkerRequest(StrEnum):
     RESTART = "RESTART"
 
 
+class BulkAction(StrEnum):
+    """What may be done to many schedules at once."""
+
+    PAUSE = "PAUSE"
+    RESUME = "RESUME"
+    ARCHIVE = "ARCHIVE"
+    UPDATE = "UPDATE"
+    TRIGGER = "TRIGGER"
+
+
 class RunBulkAction(StrEnum):
     """What may be done to many runs at once."""
 

@@ -249,6 +249,13 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "RESTART": "Start, and let every worker drain and replace itself.",
         "EMERGENCY_STOP": "Fire and start nothing, and cancel all that runs or is due.",
     },
+    words.BulkAction: {
+        "PAUSE": "Stop them from firing; takes a reason.",
+        "RESUME": "Let them fire again; what they missed meanwhile is recorded and does not run.",
+        "ARCHIVE": "End them for good.",
+        "UPDATE": "Give them the `fields`.",
+        "TRIGGER": "Run each of them once, now.",
+    },
     words.RunBulkAction: {
         "CANCEL": "Cancel those that are queued or running.",
         "RERUN": "Run again those that are over.",

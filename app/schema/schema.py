@@ -29,6 +29,7 @@ from app.schema.errors import (
 )
 from app.schema.limits import CheckedDocument
 from app.schema.operations.audit import AuditQueries
+from app.schema.operations.bulk import BulkMutations
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.control import ControlMutations
 from app.schema.operations.instance import InstanceQueries
@@ -68,6 +69,7 @@ class Mutation(
     ScheduleMutations,
     CalendarMutations,
     RunMutations,
+    BulkMutations,
     ControlMutations,
     ProjectMutations,
     TokenMutations,

@@ -85,6 +85,15 @@ def select_schedules(
     return query if words is None else query.where(words)
 
 
+async def read_newest_schedule_ids(
+    connection: ReadConnection, project_id: UUID, narrowed: ScheduleFilter, *, limit: int
+) -> list[UUID]:
+    """Return the ids of the newest schedules that pass a filter."""
+    query = select_records(project_id).where(narrowed.standing())
+    ids = query.with_only_columns(col(Schedule.id)).order_by(col(Schedule.id).desc()).limit(limit)
+    return list((await connection.execute(ids)).scalars())
+
+
 async def page_schedules(
     connection: ReadConnection, query: Select[Any], order: Order, page: PageRequest
 ) -> Page[ScheduleRecord]:

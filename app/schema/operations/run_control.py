@@ -1,26 +1,21 @@
 """Mutations that start, repeat and cancel runs."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import strawberry
 
-from app.core.ids import Kind
 from app.schema.context import Info
-from app.schema.errors import collected_errors, to_user_errors
-from app.schema.ids import to_id
+from app.schema.errors import collected_errors
 from app.schema.inputs.runs import (
     JobTriggerInput,
     RunCancelInput,
     RunRerunInput,
-    RunsBulkInput,
     run_id,
 )
-from app.schema.types.payloads import BulkItemResult, BulkPayload, RunPayload
+from app.schema.types.payloads import RunPayload
 from app.schema.types.runs import Run
 from app.services.cancelling import cancel_run
 from app.services.rerunning import rerun_run
-from app.services.runs_bulk import RunResult, change_runs
 from app.services.triggering_jobs import trigger_job
 
 
@@ -79,30 +74,3 @@ class RunMutations:
             )
             return RunPayload(run=Run.of(accepted.result), replayed=accepted.replayed)
         return RunPayload(errors=errors)
-
-    @strawberry.mutation(description="Cancel many runs, or run them again.")
-    async def runs_bulk(
-        self,
-        info: Info,
-        input: Annotated[RunsBulkInput, strawberry.argument(description="Which, and what.")],
-    ) -> BulkPayload:
-        """Change many."""
-        async with collected_errors() as errors:
-            context = info.context
-            results = await change_runs(context.runtime, context.principal, input.read())
-            return BulkPayload(matched=len(results), results=_items(results))
-        return BulkPayload(matched=0, results=[], errors=errors)
-
-
-def _items(results: Sequence[RunResult]) -> list[BulkItemResult]:
-    """Return what became of each; the id is that of the new run, where one was made."""
-    return [
-        BulkItemResult(
-            index=index,
-            id=to_id(Kind.RUN, result.made or result.id),
-            key=None,
-            ok=result.error is None,
-            errors=[] if result.error is None else to_user_errors(result.error),
-        )
-        for index, result in enumerate(results)
-    ]
