@@ -50,6 +50,8 @@ cli = typer.Typer(
 
 audit_cli = typer.Typer(help="The record of who did what.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
+secrets = typer.Typer(help="Make and rotate the keys that seal secrets.", no_args_is_help=True)
+cli.add_typer(secrets, name="secrets")
 
 
 @cli.command()
@@ -131,6 +133,41 @@ def tick(
     settings = load_settings(os.environ, required=("database_url", "redis_url"))
     configure_logs(settings, process="tick")
     asyncio.run(tick_once(settings))
+
+
+@secrets.command("generate-key")
+def generate_key(
+    key_id: Annotated[
+        str, typer.Argument(help="A name for the key, stored beside what it seals: a date, say.")
+    ],
+) -> None:
+    """Print a new key for TICKWHEEL_SECRET_KEYS_FILE or TICKWHEEL_SECRET_KEYS."""
+    from app.sealing import new_key
+
+    typer.echo(new_key(key_id))
+
+
+@secrets.command()
+def rotate() -> None:
+    """Seal every stored secret with the first key, so that the other keys can be taken away.
+
+    Safe to stop and to repeat. First give every process the new key, behind the old one; then put
+    it first everywhere; then rotate; then take the old one away.
+    """
+    from app.config import load_settings
+    from app.logs import configure_logs
+    from app.runtime import open_runtime
+    from app.services.secrets import rotate_secrets
+
+    settings = load_settings(os.environ, required=("database_url", "redis_url"))
+    configure_logs(settings, process="secrets")
+
+    async def run() -> None:
+        async with open_runtime(settings) as runtime:
+            done = await rotate_secrets(runtime)
+        typer.echo(f"Sealed anew: {done.resealed}. Every secret is sealed with {done.key_id!r}.")
+
+    asyncio.run(run())
 
 
 @cli.command()

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from app.core.durations import format_duration, parse_duration
 from app.core.errors import Invalid, InvalidInput
+from app.sealing import Keyring
 
 PREFIX = "TICKWHEEL_"
 # Set in the environment of every run, beside other names that are no settings either.
@@ -60,6 +61,14 @@ def _modules(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(f"{name} is not the name of a Python module")
+    return value
+
+
+def _secret_keys(value: str) -> str:
+    try:
+        Keyring.read(value, None)
+    except Invalid as error:
+        raise ValueError(error.message) from None
     return value
 
 
@@ -129,6 +138,20 @@ class Settings(BaseModel):
         Path(".tickwheel"),
         "Where `tickwheel dev` keeps its databases, logs and admin token.",
         allowed="a directory; it is made if need be",
+    )
+
+    # What seals secrets.
+    secret_keys_file: Path | None = _setting(
+        None,
+        "File with the keys that seal secrets, one a line, read when a process starts. The first "
+        "one seals, all of them open. `tickwheel dev` makes one in the data directory.",
+        allowed="a path; each line `id:base64` (`tickwheel secrets generate-key` makes one)",
+    )
+    secret_keys: Annotated[str, AfterValidator(_secret_keys)] = _setting(
+        "",
+        "The same keys without a file; they come before those of the file.",
+        allowed="`id:base64`, separated by commas",
+        secret=True,
     )
 
     # The API process.

@@ -22,10 +22,14 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from app.config import Settings
+from app.core.redaction import Redaction
+from app.sealing import key_texts
 
 # What these say at INFO, once a second or once a request, says nothing.
 _QUIET = ("alembic", "arq", "uvicorn.access", "httpcore", "httpx", "sqlalchemy", "websockets")
-_STRUCK_OUT = "[secret]"
+
+# What the whole process knows, as its log is one for the whole process.
+_known = Redaction()
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:
@@ -40,8 +44,14 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         secrets=(
             settings.admin_token,
             *_passwords(settings.database_url, settings.redis_url),
+            *key_texts(settings.secret_keys),
         ),
     )
+
+
+def strike_out(*secrets: str) -> None:
+    """Keep these out of every line from now on, in any usual spelling."""
+    _known.add(*secrets)
 
 
 def _configure(
@@ -67,7 +77,8 @@ def _configure(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(shared, format_, tuple(filter(None, secrets))))
+    strike_out(*secrets)
+    handler.setFormatter(_formatter(shared, format_))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -75,9 +86,7 @@ def _configure(
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _formatter(
-    shared: list[Processor], format_: Literal["json", "console"], secrets: tuple[str, ...]
-) -> logging.Formatter:
+def _formatter(shared: list[Processor], format_: Literal["json", "console"]) -> logging.Formatter:
     render: list[Processor] = (
         # The default draws tracebacks with every local variable: slow, and full of secrets.
         [
@@ -93,7 +102,7 @@ def _formatter(
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *render,
-            _WithoutSecrets(secrets),
+            _without_secrets,
         ],
     )
 
@@ -109,17 +118,9 @@ class _Named:
         return event
 
 
-class _WithoutSecrets:
-    """Strikes known secrets out of the rendered line: the last look before it leaves."""
-
-    def __init__(self, secrets: tuple[str, ...]) -> None:
-        self._secrets = secrets
-
-    def __call__(self, _logger: Any, _method: str, line: Any) -> str:
-        text = str(line)
-        for secret in self._secrets:
-            text = text.replace(secret, _STRUCK_OUT)
-        return text
+def _without_secrets(_logger: Any, _method: str, line: Any) -> str:
+    """Strike known secrets out of the rendered line: the last look before it leaves."""
+    return _known.text(str(line))
 
 
 def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -133,5 +134,4 @@ def _json(_logger: Any, _method: str, event: EventDict) -> str:
 
 
 def _passwords(*urls: str) -> Iterable[str]:
-    # A very short one would strike out half of every line, and protects nothing anyway.
-    return [password for url in urls if len(password := urlsplit(url).password or "") >= 6]
+    return [urlsplit(url).password or "" for url in urls]

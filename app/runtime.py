@@ -22,6 +22,7 @@ from app.core.changes import Change
 from app.core.defaults import Defaults
 from app.core.retry import RetryPolicy
 from app.handlers.options import HandlerOptions
+from app.sealing import Keyring
 from app.store.database import Database
 
 
@@ -47,6 +48,7 @@ class Runtime:
     defaults: Defaults
     intervals: EngineIntervals
     handler_options: HandlerOptions
+    keyring: Keyring
     event_retention: timedelta
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -103,6 +105,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 look_ahead_seconds=settings.look_ahead_seconds,
             ),
             handler_options=handler_options(settings),
+            keyring=Keyring.read(settings.secret_keys, settings.secret_keys_file),
             event_retention=timedelta(hours=settings.event_retention_hours),
         )
         yield runtime

@@ -383,6 +383,19 @@ CREATE SEQUENCE public.scheduler_state_id_seq
 
 ALTER SEQUENCE public.scheduler_state_id_seq OWNED BY public.scheduler_state.id;
 
+CREATE TABLE public.secret (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    key_id character varying(64) NOT NULL,
+    sealed bytea NOT NULL
+);
+
 CREATE TABLE public.viewer_preference (
     actor_kind character varying(32) NOT NULL,
     actor_id text NOT NULL,
@@ -495,6 +508,9 @@ ALTER TABLE ONLY public.schedule_version
 ALTER TABLE ONLY public.scheduler_state
     ADD CONSTRAINT scheduler_state_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.secret
+    ADD CONSTRAINT secret_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.viewer_preference
     ADD CONSTRAINT viewer_preference_pkey PRIMARY KEY (actor_kind, actor_id);
 
@@ -566,6 +582,8 @@ CREATE INDEX schedule_turn ON public.schedule USING btree (effective_from) WHERE
 
 CREATE UNIQUE INDEX schedule_version_sequence ON public.schedule_version USING btree (schedule_id, sequence) INCLUDE (at, version);
 
+CREATE UNIQUE INDEX secret_key ON public.secret USING btree (project_id, key);
+
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
@@ -611,3 +629,6 @@ ALTER TABLE ONLY public.schedule
 
 ALTER TABLE ONLY public.schedule_version
     ADD CONSTRAINT schedule_version_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secret
+    ADD CONSTRAINT secret_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

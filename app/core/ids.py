@@ -20,6 +20,7 @@ class Kind(StrEnum):
     VERSION = "version"
     OVERRIDE = "override"
     BACKFILL = "backfill"
+    SECRET = "secret"  # noqa: S105 - a kind of thing
     TOKEN = "token"  # noqa: S105 - a kind of thing
     AUDIT = "audit"
 

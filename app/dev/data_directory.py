@@ -1,4 +1,4 @@
-"""The data directory of `tickwheel dev`: one instance at a time, and its admin token.
+"""The data directory of `tickwheel dev`: one instance at a time, its admin token, its secret keys.
 
 The lock is the kernel's (flock), so it is gone the moment its holder is, however that ended; what
 the file says is only for the message to the second instance.
@@ -8,11 +8,12 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.core.errors import DependencyUnavailable, StateConflict
+from app.sealing import new_key
 
 _TOKEN_BYTES = 32
 
@@ -35,13 +36,24 @@ def claimed(directory: Path, *, url: str) -> Iterator[None]:
 
 def admin_token(directory: Path) -> str:
     """Return the token kept in `directory`, made on first use; only its owner can read it."""
-    path = directory / "admin-token"
+    path = _made_once(
+        directory / "admin-token", lambda: f"tw_admin.{secrets.token_urlsafe(_TOKEN_BYTES)}"
+    )
+    return path.read_text().strip()
+
+
+def secret_keys_file(directory: Path) -> Path:
+    """Return the file of the keys that seal secrets, made on first use, for its owner only."""
+    return _made_once(directory / "secret-keys", lambda: new_key("dev"))
+
+
+def _made_once(path: Path, make: Callable[[], str]) -> Path:
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(f"tw_admin.{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
+            file.write(f"{make()}\n")
     path.chmod(0o600)
-    return path.read_text().strip()
+    return path
 
 
 def _open_lock(directory: Path) -> int:

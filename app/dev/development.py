@@ -19,7 +19,7 @@ from app.config import Settings
 from app.core.clock import elapsed_seconds
 from app.core.errors import DependencyUnavailable
 from app.dev.banner import banner
-from app.dev.data_directory import admin_token, claimed
+from app.dev.data_directory import admin_token, claimed, secret_keys_file
 from app.dev.postgres import EmbeddedPostgres
 from app.dev.programs import Program
 from app.dev.redis import EmbeddedRedis
@@ -137,7 +137,11 @@ class _Instance:
             "TICKWHEEL_DATABASE_URL": database_url,
             "TICKWHEEL_REDIS_URL": self._settings.redis_url or redis.url,
             "TICKWHEEL_ADMIN_TOKEN": self._settings.admin_token or admin_token(self._directory),
+            "TICKWHEEL_SECRET_KEYS_FILE": str(self._secret_keys_file()),
         }
+
+    def _secret_keys_file(self) -> Path:
+        return self._settings.secret_keys_file or secret_keys_file(self._directory)
 
     async def _ready(self) -> None:
         host, port = self._settings.host, self._settings.port

@@ -6,12 +6,13 @@ that a handler can be tried without an engine and the engine without a handler.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from app.core.ids import Kind, public_id
+from app.core.redaction import Redaction
 from app.core.vocabulary import FailureReason, JobKind, LogLevel, RunState
 
 Stream = Literal["stdout", "stderr", "log"]
@@ -32,12 +33,17 @@ class Execution:
     schedule_key: str | None
     project_key: str
     kind: JobKind
-    config: Mapping[str, Any]
-    parameters: Mapping[str, Any]
+    # With secrets in them: not for logs.
+    config: Mapping[str, Any] = field(repr=False)
+    parameters: Mapping[str, Any] = field(repr=False)
     scheduled_for: datetime
     previous_success_at: datetime | None
     timeout_seconds: float
     lease_token: int
+    # References to secrets in `config` and `parameters` are resolved already; this is for what
+    # names them inside a text. All of them, and what a handler learns, are in `redaction`.
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    redaction: Redaction | None = None
 
     @property
     def public_run_id(self) -> str:

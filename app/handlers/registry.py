@@ -26,6 +26,7 @@ from app.handlers.network_guard import Resolve, system_resolve
 from app.handlers.options import HandlerOptions
 from app.handlers.python_calls import detail_of, type_name
 from app.handlers.python_job import PythonHandler, read_python_config
+from app.handlers.redacted import RedactedOutput, redacted_outcome
 from app.handlers.run_capture import Capture
 from app.handlers.task_modules import check_signatures, load_modules
 
@@ -81,7 +82,17 @@ class Handlers:
         await self.close()
 
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
-        """Make the attempt. Raises nothing but CancelledError."""
+        """Make the attempt. Raises nothing but CancelledError.
+
+        Neither the output nor the outcome holds a secret that the attempt was given.
+        """
+        redaction = execution.redaction
+        if redaction is None:
+            return await self._outcome(execution, output)
+        outcome = await self._outcome(execution, RedactedOutput(output, redaction))
+        return redacted_outcome(outcome, redaction)
+
+    async def _outcome(self, execution: Execution, output: RunOutput) -> Outcome:
         try:
             return await self._perform(execution, output)
         except Refused as error:

@@ -15,6 +15,7 @@ from app.models.run import Attempt, Run, RunLogChunk
 from app.models.schedule import Schedule, ScheduleCounters
 from app.models.schedule_version import ScheduleVersion
 from app.models.scheduler import Halt, QueueControl, SchedulerControl, Worker
+from app.models.secret import Secret
 from app.models.viewer import ViewerPreference
 from app.models.zone_rules import ZoneRulesInForce
 
@@ -37,6 +38,7 @@ __all__ = [
     "ScheduleCounters",
     "ScheduleVersion",
     "SchedulerControl",
+    "Secret",
     "UnsealedEntry",
     "ViewerPreference",
     "Worker",

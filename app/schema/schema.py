@@ -40,6 +40,7 @@ from app.schema.operations.projects import ProjectMutations, ProjectQueries
 from app.schema.operations.run_control import RunMutations
 from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
+from app.schema.operations.secrets import SecretMutations, SecretQueries
 from app.schema.operations.streams import Streams
 from app.schema.operations.tokens import TokenMutations, TokenQueries
 from app.schema.scalars import SCALARS
@@ -54,6 +55,7 @@ class Query(
     ScheduleQueries,
     PreviewQueries,
     CalendarQueries,
+    SecretQueries,
     RunQueries,
     InstanceQueries,
     ProjectQueries,
@@ -73,6 +75,7 @@ class Mutation(
     ControlMutations,
     ProjectMutations,
     TokenMutations,
+    SecretMutations,
 ):
     """The writes."""
 

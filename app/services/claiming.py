@@ -7,7 +7,7 @@ transaction does not start, nobody executes.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
@@ -29,9 +29,10 @@ from app.core.vocabulary import (
     RunReason,
     RunState,
 )
-from app.handlers.execution import Execution
+from app.handlers.execution import Execution, Outcome
 from app.runtime import Runtime
 from app.services.pausing import SYSTEM
+from app.services.preparing import Supplies, prepare, read_supplies
 from app.store import queue
 from app.store.control import share_control
 from app.store.counters import OutcomeCounts, count_outcomes
@@ -63,6 +64,10 @@ class ClaimedRun:
     limited_queue: str | None
     # It must not go on once its lease may have passed to another worker.
     at_most_once: bool
+    # The JSON Schema of its job's parameters, as text.
+    parameters_schema: str | None = None
+    # How the attempt ends at once, if what it needs cannot be had.
+    refusal: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         )
         held = _with_verdict(locked, verdicts, Verdict.HOLD)
         await queue.block_runs(transaction, [row["id"] for row in held], on_queue=True)
-        runs = [_claimed(row, started[row["id"]]) for row in starting if row["id"] in started]
+        beginning = [row for row in starting if row["id"] in started]
+        supplies = await read_supplies(transaction, beginning)
+        runs = [_claimed(row, started[row["id"]]) for row in beginning]
         changes += _started_changes(runs, started)
         # Before the counters: whoever finishes a run locks the run first and then the counters.
         changes += await _replace(transaction, judgement.cancelled)
@@ -108,6 +115,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         )
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
+    runs = [_prepared(runtime, run, supplies) for run in runs]
     left = sum(verdict is Verdict.LEAVE for verdict in verdicts.values())
     return Claim(
         tuple(runs), settled=len(locked) - left, exhausted=len(locked) < limit and not left
@@ -279,7 +287,17 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
         log_lines=row["log_lines"],
         limited_queue=row["queue"] if row["queue_is_controlled"] else None,
         at_most_once=row["job_on_worker_lost"] == OnWorkerLost.FAIL,
+        parameters_schema=row["job_parameters_schema"],
     )
+
+
+def _prepared(runtime: Runtime, run: ClaimedRun, supplies: Supplies) -> ClaimedRun:
+    made_ready = prepare(
+        runtime.keyring, run.project_id, run.execution, run.parameters_schema, supplies
+    )
+    if isinstance(made_ready, Outcome):
+        return replace(run, refusal=made_ready)
+    return run if made_ready is run.execution else replace(run, execution=made_ready)
 
 
 def _execution(row: RowMapping, started: RowMapping) -> Execution:

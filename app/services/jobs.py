@@ -20,7 +20,9 @@ from app.core.defaults import (
 )
 from app.core.errors import Invalid, NotFound, StateConflict
 from app.core.retry import RetryPolicy
+from app.core.secret_references import AnySecret, with_secrets
 from app.core.vocabulary import JobKind, OnWorkerLost, Role
+from app.handlers.needs import needs_of
 from app.handlers.registry import validate_config
 from app.models import Job
 from app.models.columns import new_id
@@ -39,6 +41,7 @@ from app.services.rules import (
     check_queue,
     check_tags,
 )
+from app.services.secret_references import check_references, share_referenced, unknown_secret
 from app.services.writing import (
     Accepted,
     Subject,
@@ -105,6 +108,7 @@ async def create_job(runtime: Runtime, principal: Principal, request: JobRequest
         )
         if earlier is not None:
             return Accepted(await _find(transaction, principal, earlier), replayed=True)
+        await _check_secrets(transaction, principal, request.kind, columns)
         now = await read_now(transaction)
         job = Job(
             id=job_id,
@@ -142,6 +146,7 @@ async def update_job_definition(
         given = _columns(fields, findings, cleared=_default_columns(defaults, job.key))
         _check_definition(runtime, job.kind, {**job.model_dump(), **given}, findings)
         findings.raise_if_any()
+        await _check_secrets(transaction, principal, job.kind, {**job.model_dump(), **given})
         changes = field_changes(job.model_dump(), given)
         if changes:
             job = await update_job(
@@ -306,11 +311,29 @@ def _check_definition(
 ) -> None:
     """Note what is wrong with the definition as a whole."""
     with findings.under():
-        validate_config(kind, columns["config"], options=runtime.handler_options)
+        config = with_secrets(columns["config"], AnySecret())
+        validate_config(kind, config, options=runtime.handler_options)
     schema = columns["parameters_schema"]
     if schema is not None:
         with findings.under():
             check_parameters_schema(schema)
+
+
+async def _check_secrets(
+    transaction: Transaction, principal: Principal, kind: JobKind, columns: Mapping[str, Any]
+) -> None:
+    """Raise what the definition refers to and the project does not have."""
+    findings = Findings()
+    wanted = needs_of(kind, columns["config"]).secrets
+    existing = await share_referenced(
+        transaction, principal.project_id, [columns["parameters"]], more=wanted
+    )
+    check_references(columns["parameters"], existing, findings, "parameters")
+    check_references(columns["config"], existing, findings, "config")
+    named = {error.id for error in findings.errors if isinstance(error, NotFound)}
+    for key in sorted(wanted - existing - named):
+        findings.add(unknown_secret(key, "config"))
+    findings.raise_if_any()
 
 
 async def _record(

@@ -17,6 +17,7 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.cancelling import find_run
 from app.services.rules import check_object, check_parameters
+from app.services.secret_references import check_given_parameters
 from app.services.triggering import earlier_run
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
 from app.store.database import Transaction
@@ -70,6 +71,7 @@ async def queue_again(
     assert job is not None, "a job outlives its runs"
     _refuse_archived(job)
     given = {} if parameters is None else check_object(parameters, "parameters")
+    await check_given_parameters(transaction, principal, given)
     merged = {**original.parameters, **given}
     check_parameters(merged, job.parameters_schema)
     now = await read_now(transaction)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, ValidationError
 
 from app.core.errors import Invalid, InvalidInput
+from app.core.secret_references import AnySecret, references_in, with_secrets
 
 MOST_TAGS = 50
 _MOST_PARAMETER_ERRORS = 20
@@ -112,12 +114,18 @@ def check_parameters_schema(schema: dict[str, Any]) -> None:
 
 
 def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:
-    """Raise `InvalidInput`, with a path for each failure, unless parameters satisfy the schema."""
+    """Raise `InvalidInput`, with a path for each failure, unless parameters satisfy the schema.
+
+    What a reference to a secret stands for is not known before the run: it counts as any text.
+    """
     if schema is None:
         return
+    referring = {where for where, _ in references_in(parameters)}
+    values = with_secrets(parameters, AnySecret()) if referring else dict(parameters)
     try:
-        found = _validator(schema).iter_errors(dict(parameters))
-        errors = [_parameter_error(error) for error in islice(found, _MOST_PARAMETER_ERRORS)]
+        found = (_parameter_error(error) for error in _validator(schema).iter_errors(values))
+        known = (error for error in found if error.path[1:] not in referring)
+        errors = list(islice(known, _MOST_PARAMETER_ERRORS))
     except (ValidationError, ReferencingError) as error:
         message = f"The job's parameters schema cannot be used: {_first_line(error)}"
         raise Invalid(message, path=("parameters",)) from error
@@ -126,9 +134,15 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any] | 
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return _validator_of(orjson.dumps(schema))
+
+
+# Every run of a job asks for the same one.
+@lru_cache(maxsize=1024)
+def _validator_of(schema: bytes) -> Draft202012Validator:
     # The linear engine: with a backtracking one a pattern like ^(a+)+$ stops the whole process.
     return Draft202012Validator(
-        dict(schema), pattern_options=RegexOptions(), retriever=_fetch_nothing
+        orjson.loads(schema), pattern_options=RegexOptions(), retriever=_fetch_nothing
     )
 
 

@@ -15,6 +15,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.rules import check_object, check_parameters
+from app.services.secret_references import check_given_parameters
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
 from app.store.database import Transaction
 from app.store.instants import read_now
@@ -111,7 +112,9 @@ async def _queue_run(
     parameters: dict[str, Any],
     overlap: OverlapPolicy | None,
 ) -> Run:
-    merged = {**job.parameters, **schedule.parameters, **check_object(parameters, "parameters")}
+    given = check_object(parameters, "parameters")
+    await check_given_parameters(transaction, principal, given)
+    merged = {**job.parameters, **schedule.parameters, **given}
     check_parameters(merged, job.parameters_schema)
     now = await read_now(transaction)
     run = Run(

@@ -14,6 +14,7 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.jobs import unknown_job
 from app.services.rules import check_object, check_parameters, check_priority
+from app.services.secret_references import check_given_parameters
 from app.services.triggering import earlier_run
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
 from app.store.database import Transaction
@@ -90,6 +91,7 @@ async def _queue_run(
     transaction: Transaction, principal: Principal, job: Job, trigger: JobTrigger, run_id: UUID
 ) -> Run:
     given = check_object(trigger.parameters or {}, "parameters")
+    await check_given_parameters(transaction, principal, given)
     parameters = {**job.parameters, **given}
     check_parameters(parameters, job.parameters_schema)
     priority = check_priority(trigger.priority)

@@ -231,7 +231,7 @@ class Runner:
             if earlier:
                 await asyncio.wait(earlier)
                 entered_at = perf_counter()
-            outcome = await self._handlers.execute(run.execution, log)
+            outcome = run.refusal or await self._handlers.execute(run.execution, log)
         except asyncio.CancelledError:
             outcome = self._endings.get(attempt, _CANCELLED)
         except Exception as error:

@@ -4,9 +4,14 @@ The lines are written with O_APPEND, whole, so that several processes may write 
 """
 
 import asyncio
+import base64
+import json
+import logging
 import os
 import signal
+import sys
 import time
+from urllib.parse import quote
 
 from tickwheel import RunContext, task
 
@@ -41,3 +46,33 @@ async def poison(context: RunContext, path: str) -> None:
     """Kill the worker."""
     _witness(path, context, "start")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _say(context: RunContext, token: str) -> dict[str, str]:
+    """Say a secret in every way that programs have."""
+    encoded = base64.b64encode(f"user:{token}".encode()).decode()
+    print(f"plain {token}, basic {encoded}")
+    print(f"url {quote(token, safe='')}, json {json.dumps(token)}", file=sys.stderr)
+    print(f"no line end {token}", end="")
+    context.log.warning("logged %s", token)
+    logging.getLogger(__name__).error("by logging %s", token)
+    context.progress(0.5, f"half of {token}")
+    return {"token": token, "encoded": encoded, token: "as a key"}
+
+
+@task
+async def leak(context: RunContext, token: str, fails: bool = False) -> dict[str, str]:
+    """Leak a secret, and then fail over it or return it."""
+    said = _say(context, token)
+    if fails:
+        raise ValueError(f"the server refused {token}")
+    return said
+
+
+@task
+def leak_blocking(context: RunContext, token: str, fails: bool = False) -> dict[str, str]:
+    """Do the same as a plain function."""
+    said = _say(context, token)
+    if fails:
+        raise ValueError(f"the server refused {token}")
+    return said

@@ -17,6 +17,8 @@ from app.schema.types.jobs import Job
 from app.schema.types.projects import Project
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
+from app.schema.types.secrets import Secret
+from app.services.secrets import find_secret
 
 
 @strawberry.type
@@ -77,10 +79,17 @@ async def _project(info: Info, id_: UUID) -> Node | None:
     return None if row is None else Project.of(row)
 
 
+async def _secret(info: Info, id_: UUID) -> Node | None:
+    async with info.context.reading() as connection:
+        row = await find_secret(connection, info.context.principal, id_)
+    return None if row is None else Secret.of(row)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
     Kind.RUN: _run,
     Kind.CALENDAR: _calendar,
     Kind.PROJECT: _project,
+    Kind.SECRET: _secret,
 }

@@ -39,6 +39,7 @@ from app.services.schedules.timetables import (
     known_calendars,
     timetable_of,
 )
+from app.services.secret_references import check_references, share_referenced
 from app.services.writing import (
     Accepted,
     Subject,
@@ -143,6 +144,7 @@ class _Creation:
         self._schedules: list[Schedule] = []
         self._jobs: dict[UUID, Job] = {}
         self._calendars: Calendars = NO_CALENDARS
+        self._secrets: frozenset[str] = frozenset()
         # Occurrences in the past that are to run all the same, by schedule.
         self._past: list[tuple[Schedule, datetime]] = []
 
@@ -166,6 +168,9 @@ class _Creation:
             transaction, project_id, given_calendar_ids(*(request.fields for request in requests))
         )
         self._calendars = known_calendars(shared.values())
+        self._secrets = await share_referenced(
+            transaction, project_id, (request.fields.parameters for request in requests)
+        )
         found: dict[int, list[TickwheelError]] = {}
         for index, (request, schedule_id) in enumerate(zip(requests, ids, strict=True)):
             findings = Findings()
@@ -196,6 +201,7 @@ class _Creation:
         check_calendars(columns, self._calendars, below)
         if job is not None:
             check_for_job(columns, job, below)
+        check_references(columns["parameters"], self._secrets, below, "parameters")
         for error in below.errors:
             findings.add(error.under("fields"))
         if not findings.errors:

@@ -44,6 +44,7 @@ from app.services.schedules.timetables import (
     stored_timing,
     timetable_of,
 )
+from app.services.secret_references import check_references, share_referenced
 from app.services.writing import (
     Accepted,
     Subject,
@@ -205,6 +206,9 @@ async def check_edit(
     )
     check_calendars(columns, calendars, findings)
     check_for_job(columns, job, findings)
+    parameters = columns["parameters"]
+    secrets = await share_referenced(transaction, schedule.project_id, [parameters])
+    check_references(parameters, secrets, findings, "parameters")
     if not findings.errors:
         same = definition_hash(job.id, columns)
         columns["definition_hash"] = same

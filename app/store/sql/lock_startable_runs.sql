@@ -31,7 +31,7 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
              FROM run_log AS chunk
             WHERE chunk.run_id = startable.id) END AS log_lines,
        job.key AS job_key, job.kind AS job_kind, job.config::text AS job_config,
-       job.retry::text AS job_retry,
+       job.retry::text AS job_retry, job.parameters_schema::text AS job_parameters_schema,
        job.timeout_seconds AS job_timeout_seconds, job.on_worker_lost AS job_on_worker_lost,
        job.concurrency_limit AS job_concurrency_limit,
        project.key AS project_key, schedule.key AS schedule_key, schedule.max_runs AS schedule_max_runs,

@@ -1,0 +1,231 @@
+"""Secrets reach the jobs that refer to them, and appear nowhere else.
+
+Breaks that were tried: `Handlers.execute` passes the output or the outcome on unredacted; the
+process-wide log does not strike out (with a handler that logs); `check_parameters` at the run
+reports the value itself. Each fails `test_no_kind_of_job_leaves_a_secret_anywhere`.
+"""
+
+import base64
+import json
+import urllib.parse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from app.sealing import new_key
+from tests.engine import Engine, open_engine
+from tests.handlers.test_http_job import serving
+from tests.schema.api import ERRORS, Api, running_api
+from tests.worker.cluster import Cluster, cluster_on
+from tests.worker.control import Services, a_worker, do, trigger, until
+
+KEY = new_key("first")
+# Characters that each encoding writes otherwise, and a length that three does not divide.
+SECRET = "s3cr3t/+?& \"quoted\" ünd 'so' on~"
+PUT = f"""mutation($input: SecretPutInput!) {{
+    secretPut(input: $input) {{ secret {{ id key version }} {ERRORS} }} }}"""
+EVERYTHING = """{
+    runs(first: 100) { nodes { id state reason message parameters result progressMessage
+        error { type message detail } attempts { error { type message detail } }
+        log(first: 50) { nodes { text stream } } } }
+    jobs(first: 100) { nodes { key config parameters } }
+    secrets { id key version updatedAt }
+    audit(first: 100) { nodes { action summary changes { path before after } } } }"""
+TOKEN = {"secret": "crm/token"}
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str, redis_url: str) -> AsyncIterator[Api]:
+    """A server that can seal."""
+    async with running_api(database_url, redis_url, secret_keys=KEY, tasks=TASKS) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def cluster(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    """Workers that can open what the server seals, and a look behind it."""
+    async with (
+        open_engine(database_url, redis_url) as engine,
+        cluster_on(engine, database_url, redis_url, tmp_path) as cluster,
+    ):
+        cluster.environment |= {
+            "TICKWHEEL_SECRET_KEYS": KEY,
+            "TICKWHEEL_ALLOW_COMMANDS": "true",
+            "TICKWHEEL_HTTP_ALLOW_NETWORKS": "127.0.0.1/32",
+            "TICKWHEEL_LOG_LEVEL": "DEBUG",
+        }
+        yield cluster
+
+
+TASKS = ("tests.worker.tasks",)
+_LEAK = "tests.worker.tasks.leak"
+_SCRIPT = """
+printf '%s\\n' "plain $TOKEN"; printf %s "user:$TOKEN" | base64 -w0; echo
+printf '%s\\n' "$TICKWHEEL_PARAM_TOKEN" >&2; cat; echo; exit $CODE
+"""
+
+
+def jobs(origin: str) -> dict[str, dict[str, Any]]:
+    """Return jobs of every kind that say their secret in every way they can."""
+    found: dict[str, dict[str, Any]] = {}
+    for fails in (False, True):
+        how = "fails" if fails else "succeeds"
+        for isolation, function in (
+            ("inline", _LEAK),
+            ("thread", f"{_LEAK}_blocking"),
+            ("process", f"{_LEAK}_blocking"),
+        ):
+            found[f"python {isolation} {how}"] = {
+                "kind": "PYTHON",
+                "config": {"function": function, "isolation": isolation},
+                "parameters": {"token": TOKEN, "fails": fails},
+            }
+        found[f"command {how}"] = {
+            "kind": "COMMAND",
+            "config": {
+                "argv": ["sh", "-c", _SCRIPT],
+                "env": {"TOKEN": TOKEN, "CODE": "3" if fails else "0"},
+                "stdin": TOKEN,
+            },
+            "parameters": {"token": TOKEN},
+        }
+        found[f"http {how}"] = {
+            "kind": "HTTP",
+            "config": {
+                "url": f"{origin}/{'500' if fails else '200'}",
+                "headers": {"X-Api-Key": {"secret": "crm/header"}},
+                "query": {"token": TOKEN},
+                "json": {"deep": [{"token": TOKEN}]},
+            },
+        }
+    found["http that nobody answers"] = {
+        "kind": "HTTP",
+        "config": {"url": "http://127.0.0.1:9/", "query": {"token": TOKEN}},
+    }
+    found["parameters that do not fit"] = {
+        "kind": "PYTHON",
+        "config": {"function": _LEAK, "isolation": "inline"},
+        "parametersSchema": {"properties": {"token": {"type": "string", "maxLength": 8}}},
+        "parameters": {"token": TOKEN},
+    }
+    return found
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """Answer with all that came, as a debugging server would."""
+    body = await request.read()
+    return web.json_response(
+        {"url": str(request.url), "headers": dict(request.headers), "body": body.decode()},
+        status=int(request.path.strip("/")),
+    )
+
+
+def spellings(secret: str) -> dict[str, str]:
+    """Return how a secret may be written, by means other than the code under test."""
+    encoded = secret.encode()
+    aligned = {
+        f"base64 at {before}": base64.b64encode(b"x" * before + encoded).decode()[4:-4]
+        for before in range(3)
+    }
+    return {
+        "plain": secret,
+        "url": urllib.parse.quote(secret, safe=""),
+        "form": urllib.parse.quote_plus(secret),
+        "json": json.dumps(secret)[1:-1],
+        "utf-8 json": json.dumps(secret, ensure_ascii=False)[1:-1],
+        "json in json": json.dumps(json.dumps(secret)[1:-1])[1:-1],
+        "hex": encoded.hex(),
+        "repr": repr(secret)[1:-1],
+        **aligned,
+    }
+
+
+async def test_no_kind_of_job_leaves_a_secret_anywhere(
+    api: Api, cluster: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    header = SECRET.encode("ascii", "ignore").decode()
+    await do(api, PUT, key="crm/token", value=SECRET)
+    await do(api, PUT, key="crm/header", value=header)
+    async with serving(echo) as server:
+        worker = await cluster.start()
+        ids = [
+            await trigger(api, await api.create_job(name.replace(" ", "-"), **job))
+            for name, job in jobs(server.origin).items()
+        ]
+        await until(api, ids, "SUCCEEDED", "FAILED")
+        process_log = worker.log.read_text()
+    # They did receive it.
+    assert [json.loads(body) for *_, body in server.requests] == [{"deep": [{"token": SECRET}]}] * 2
+    assert all(headers["X-Api-Key"] == header for _, _, headers, _ in server.requests)
+    answers = await api.data(EVERYTHING)
+    states = {run["state"] for run in answers["runs"]["nodes"]}
+    assert states == {"SUCCEEDED", "FAILED"}
+    said = json.dumps(answers, ensure_ascii=False)
+    assert said.count("[secret]") > 60
+    places = {
+        "API answers": said,
+        "worker's log": process_log,
+        "API's log": "".join(capfd.readouterr()),
+        **await every_table(cluster.engine),
+    }
+    assert "run_log" in places
+    found = [
+        f"{secret[:3]} {spelling} in {place}"
+        for secret in (SECRET, header)
+        for spelling, text in spellings(secret).items()
+        for place, content in places.items()
+        if text in content or json.dumps(text)[1:-1] in content
+    ]
+    assert found == []
+
+
+async def every_table(engine: Engine) -> dict[str, str]:
+    """Return the content of every table as text."""
+    names = await engine.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return {
+        row["tablename"]: json.dumps(
+            await engine.rows(f"SELECT to_jsonb(t)::text AS row FROM {row['tablename']} AS t"),
+            ensure_ascii=False,
+        )
+        for row in names
+    }
+
+
+async def test_what_a_run_shows_of_its_parameters_is_the_reference(
+    api: Api, services: Services
+) -> None:
+    await do(api, PUT, key="crm/token", value=SECRET)
+    job_id = await api.create_job(parameters={"token": TOKEN, "day": "today"})
+    run_id = await trigger(api, job_id)
+    run = await api.data("query($id: ID!) { run(id: $id) { parameters } }", id=run_id)
+    assert run["run"]["parameters"] == {"token": TOKEN, "day": "today"}
+
+
+async def test_a_run_whose_secret_no_key_opens_says_so(api: Api, services: Services) -> None:
+    await do(api, PUT, key="crm/token", value=SECRET)
+    job_id = await api.create_job(parameters={"token": TOKEN})
+    async with a_worker(services, secret_keys=new_key("other")):
+        run_id = await trigger(api, job_id)
+        (run,) = await until(api, [run_id], "FAILED")
+    assert "'first', which this process does not have" in run["message"]
+
+
+async def test_parameters_are_checked_at_the_run_against_the_schema_of_now(
+    api: Api, services: Services
+) -> None:
+    """Fails when the claim does not check: the job's schema changed after its run was queued."""
+    job_id = await api.create_job(parameters={"day": "today"})
+    run_id = await trigger(api, job_id)
+    changed = f"""mutation($input: JobUpdateInput!) {{
+        jobUpdate(input: $input) {{ job {{ id }} {ERRORS} }} }}"""
+    schema = {"properties": {"day": {"enum": ["monday"]}}}
+    await do(api, changed, id=job_id, parametersSchema=schema)
+    async with a_worker(services):
+        (run,) = await until(api, [run_id], "FAILED")
+    assert run["reason"] == "REJECTED"
+    assert "schema" in run["message"]
+    assert "monday" in run["message"]
