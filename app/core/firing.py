@@ -5,8 +5,8 @@ the present instant; nothing here reads a clock, a table or a setting. Whatever 
 outage, a plan costs a bounded number of steps: a long stretch is one range, never enumerated.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -19,6 +19,9 @@ from app.core.vocabulary import CatchUpPolicy, OccurrenceAction, RunCause, RunRe
 GRACE = timedelta(seconds=10)
 """An occurrence up to this old is not missed, just late."""
 
+MOST_PER_MINUTE = 6_000
+"""How many missed occurrences start a minute at most, where they start one after the other."""
+
 _MOST_IN_A_PLAN = 1_000
 _MOST_COUNTED = 1_000
 
@@ -30,6 +33,8 @@ class CatchUp:
     policy: CatchUpPolicy = CatchUpPolicy.LATEST
     window: timedelta = timedelta(minutes=15)
     limit: int = 100
+    # With ALL: how many start a minute; None: all at once.
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class PlannedRecord:
     """One run to queue, or one occurrence or stretch of them to record as missed or skipped.
 
     `range_end` is the last occurrence of a stretch, inclusive; `range_count` is None where
-    counting it would take too long.
+    counting it would take too long. `due_at` is when it may start, if not at its occurrence.
     """
 
     occurrence: Occurrence
@@ -47,6 +52,7 @@ class PlannedRecord:
     range_end: datetime | None = None
     range_count: int | None = None
     message: str | None = None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ def plan_firing(
     missed_until = as_of - GRACE - _TICK
     cursor = after
     if missed_until > after:
-        records.extend(_plan_missed(timetable, after, missed_until, as_of, catch_up))
+        missed = _plan_missed(timetable, after, missed_until, as_of, catch_up)
+        records.extend(spread_out(missed, as_of, catch_up.per_minute))
         cursor = missed_until
     occurrence = timetable.next_after(cursor, include_excluded=True)
     horizon = as_of + look_ahead
@@ -159,6 +166,22 @@ def plan_choice(
         following = running[position + 1 : position + 2]
         gap_end = following[0].nominal - _TICK if following else until
         yield from plan_stretches(timetable, occurrence.nominal, gap_end, RunReason.CALENDAR)
+
+
+def spread_out(
+    records: Iterable[PlannedRecord], since: datetime, per_minute: int | None
+) -> Iterator[PlannedRecord]:
+    """Let what runs start one after the other, so many a minute, the first at `since`.
+
+    Without a rate everything stays as it is.
+    """
+    turn = 0
+    for record in records:
+        if per_minute is None or record.state is not RunState.QUEUED:
+            yield record
+        else:
+            yield replace(record, due_at=since + timedelta(minutes=1) / per_minute * turn)
+            turn += 1
 
 
 def plan_override(

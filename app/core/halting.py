@@ -17,6 +17,7 @@ from app.core.firing import (
     newest_occurrences,
     plan_due_overrides,
     plan_stretches,
+    spread_out,
 )
 from app.core.overrides import Override, overridden
 from app.core.time import Occurrence, Timetable
@@ -67,7 +68,8 @@ def plan_halted(
     until, choice = unsettled[-1].ended_at, unsettled[-1].missed
     regular = overridden(timetable, overrides)
     running = _choose(regular, after, until, as_of, choice, catch_up)
-    records = tuple(_records(regular, after, unsettled, running))
+    per_minute = catch_up.per_minute if choice in (None, ResumeChoice.ALL) else None
+    records = tuple(spread_out(_records(regular, after, unsettled, running), as_of, per_minute))
     if choice is None:
         return HaltedPlan(records, until)
     missed = unsettled[-1].reason if choice is ResumeChoice.SKIP else None

@@ -1,21 +1,23 @@
 """Decide whether a queued run that is due may start.
 
-The overlap policy and the limits of jobs and queues as one pure function. They are judged when a
-run is due to start, not when it is fired: only then is it known what is still busy.
+The overlap policy, spacing and maxRuns of its schedule and the limits of jobs and queues as one
+pure function. They are judged when a run is due to start, not when it is fired: only then is it
+known what is still busy, and what has started.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
-from app.core.vocabulary import OverlapPolicy
+from app.core.firing import GRACE
+from app.core.vocabulary import OverlapPolicy, RunReason
 
 MOST_WAITING = 1_000
-"""How many runs of one schedule `QUEUE_ALL` lets wait."""
+"""How many runs of one schedule `QUEUE_ALL` lets wait, unless the schedule says fewer."""
 
 
 class Verdict(StrEnum):
@@ -52,6 +54,10 @@ class Candidate:
     queue: str = "default"
     # 0 for a live run, 1 for one that is caught up, 2 for a backfill's.
     tier: int = 0
+    # How many runs of its schedule may wait with QUEUE_ALL.
+    most_waiting: int = MOST_WAITING
+    # It was fired by its schedule: spacing and maxRuns are about these only.
+    is_scheduled: bool = True
 
     @property
     def order(self) -> Order:
@@ -69,12 +75,59 @@ class Busyness:
     waiting: list[Order] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What a schedule with a spacing or a maxRuns still allows."""
+
+    as_of: datetime
+    # Of maxRuns; None: any number.
+    runs_left: int | None = None
+    spacing: timedelta | None = None
+    last_start_at: datetime | None = None
+    # What this judgement has used: how many of maxRuns, and whether anything starts at all.
+    runs_used: int = 0
+    is_used: bool = False
+
+    def refuse(self, candidate: Candidate) -> RunReason | None:
+        """Return why a run may not start any more; None if it may.
+
+        What somebody asked for by hand always may: these limits are about what fires by itself.
+        """
+        if candidate.is_retry or not candidate.is_scheduled:
+            return None
+        if self.runs_left is not None and self.runs_used >= self.runs_left:
+            return RunReason.LIMIT
+        if self.spacing is None or self.last_start_at is None:
+            return None
+        is_too_soon = self._start_of(candidate) - self.last_start_at < self.spacing
+        return RunReason.SPACING if is_too_soon else None
+
+    def note_start(self, candidate: Candidate) -> None:
+        """Count a run that starts; also one that was asked for keeps the next one at a distance."""
+        if candidate.is_retry:
+            return
+        self.is_used = True
+        self.runs_used += candidate.is_scheduled
+        start_at = self._start_of(candidate)
+        self.last_start_at = max(self.last_start_at or start_at, start_at)
+
+    def _start_of(self, candidate: Candidate) -> datetime:
+        # A run that is just late counts as on time: with a spacing of a minute, a schedule that
+        # runs every minute would else skip each one that starts a millisecond less late than the
+        # one before.
+        return candidate.due_at if self.as_of - candidate.due_at <= GRACE else self.as_of
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict of each candidate, and the runs under way that `CANCEL_RUNNING` replaces."""
+    """The verdict of each candidate, and the runs under way that `CANCEL_RUNNING` replaces.
+
+    `reasons`: why those do not run that are skipped.
+    """
 
     verdicts: dict[UUID, Verdict]
     cancelled: tuple[UUID, ...]
+    reasons: dict[UUID, RunReason] = field(default_factory=dict)
 
 
 def judge_starts(
@@ -83,20 +136,30 @@ def judge_starts(
     busy: Mapping[UUID, Busyness],
     free_job_slots: Mapping[UUID, int],
     free_queue_slots: Mapping[str, int] = MappingProxyType({}),
+    allowances: Mapping[UUID, Allowance] = MappingProxyType({}),
 ) -> Judgement:
     """Judge the candidates in order; each that starts or waits counts for those behind it.
 
     `free_job_slots` holds the jobs that have a limit, `free_queue_slots` the queues that have one
-    or are paused.
+    or are paused. Starts are noted in `allowances`, which holds the schedules that have a spacing
+    or a maxRuns.
     """
     ordered = list(candidates)
     verdicts: dict[UUID, Verdict] = {}
     cancelled: dict[UUID, None] = {}
+    reasons: dict[UUID, RunReason] = {}
     free, free_in_queue = dict(free_job_slots), dict(free_queue_slots)
     known = _with_retries(ordered, busy)
     for candidate in ordered:
         facts = known[candidate.schedule_id] if candidate.schedule_id else Busyness()
+        allowance = allowances.get(candidate.schedule_id) if candidate.schedule_id else None
         verdict = _judge_overlap(candidate, facts)
+        # Before it makes anything wait or end: a run that may not start replaces none.
+        refused = None if allowance is None else allowance.refuse(candidate)
+        if refused is not None and verdict is not Verdict.LEAVE:
+            verdict = Verdict.SKIP
+        if verdict is Verdict.SKIP:
+            reasons[candidate.run_id] = refused or RunReason.OVERLAP
         if verdict is Verdict.WAIT and candidate.overlap is OverlapPolicy.CANCEL_RUNNING:
             cancelled.update(dict.fromkeys(facts.running))
         if verdict is Verdict.START and free.get(candidate.job_id, 1) <= 0:
@@ -104,6 +167,8 @@ def judge_starts(
         if verdict is Verdict.START and free_in_queue.get(candidate.queue, 1) <= 0:
             verdict = Verdict.HOLD
         verdicts[candidate.run_id] = verdict
+        if verdict is Verdict.START and allowance is not None:
+            allowance.note_start(candidate)
         if verdict is Verdict.START and candidate.job_id in free:
             free[candidate.job_id] -= 1
         if verdict is Verdict.START and candidate.queue in free_in_queue:
@@ -113,7 +178,7 @@ def judge_starts(
             facts.running.append(candidate.run_id)
         elif verdict in _WAITING and not candidate.is_retry:
             facts.waiting.append(candidate.order)
-    return Judgement(verdicts, tuple(cancelled))
+    return Judgement(verdicts, tuple(cancelled), reasons)
 
 
 def _with_retries(
@@ -150,5 +215,5 @@ def _judge_overlap(candidate: Candidate, facts: Busyness) -> Verdict:
         return Verdict.SKIP
     # QUEUE_ONE keeps the first that waits, even when a later one was seen before it;
     # CANCEL_RUNNING waits for what it cancels.
-    most = MOST_WAITING if candidate.overlap is OverlapPolicy.QUEUE_ALL else 1
+    most = candidate.most_waiting if candidate.overlap is OverlapPolicy.QUEUE_ALL else 1
     return Verdict.WAIT if ahead < most else Verdict.SKIP

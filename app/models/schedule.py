@@ -32,6 +32,10 @@ class Schedule(SQLModel, table=True):
         CheckConstraint("end_at > start_at", name="schedule_window"),
         CheckConstraint("max_runs > 0", name="schedule_max_runs"),
         CheckConstraint("jitter_seconds >= 0", name="schedule_jitter"),
+        CheckConstraint("spacing_seconds > 0", name="schedule_spacing"),
+        CheckConstraint("overlap_limit > 0", name="schedule_overlap_limit"),
+        CheckConstraint("catch_up_rate_per_minute > 0", name="schedule_catch_up_rate"),
+        CheckConstraint("probe_after_seconds > 0", name="schedule_probe_after"),
         CheckConstraint("next_run_at > cursor_at", name="schedule_next_after_cursor"),
         CheckConstraint(
             "state = 'ACTIVE' OR next_run_at IS NULL", name="schedule_only_active_is_due"
@@ -132,15 +136,22 @@ class Schedule(SQLModel, table=True):
     end_at: datetime | None = Field(default=None, sa_type=Instant)
     max_runs: int | None = None
     jitter_seconds: float = 0.0
+    # The least distance between the starts of two runs.
+    spacing_seconds: float | None = None
     overlap: OverlapPolicy = Field(
         default=OverlapPolicy.SKIP, sa_type=word_type(OverlapPolicy, "schedule_overlap")
     )
+    # How many runs QUEUE_ALL lets wait.
+    overlap_limit: int | None = None
     catch_up: CatchUpPolicy = Field(
         default=CatchUpPolicy.LATEST, sa_type=word_type(CatchUpPolicy, "schedule_catch_up")
     )
     catch_up_window_seconds: float = 900.0
     catch_up_limit: int = 100
+    catch_up_rate_per_minute: int | None = None
     pause_after_failures: int | None = None
+    # How long after it paused itself one run is let through to see whether it works again.
+    probe_after_seconds: float | None = None
     parameters: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     # Without one, the job's.
     priority: int | None = None
@@ -153,6 +164,8 @@ class Schedule(SQLModel, table=True):
     cursor_at: datetime = Field(sa_type=Instant)
     next_run_at: datetime | None = Field(default=None, sa_type=Instant)
     runs_made: int = 0
+    # When a run of it last started; kept only while it has a spacing.
+    last_start_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class ScheduleCounters(SQLModel, table=True):

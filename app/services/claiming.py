@@ -19,7 +19,14 @@ from sqlalchemy import RowMapping
 
 from app.core.changes import Change
 from app.core.retry import RetryPolicy
-from app.core.starting import Candidate, Judgement, Verdict, judge_starts
+from app.core.starting import (
+    MOST_WAITING,
+    Allowance,
+    Candidate,
+    Judgement,
+    Verdict,
+    judge_starts,
+)
 from app.core.vocabulary import (
     ChangeKind,
     JobKind,
@@ -40,7 +47,7 @@ from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.versions import record_versions
 
-_COUNTED_CAUSES = (RunCause.SCHEDULE.value, RunCause.CATCH_UP.value)
+_SCHEDULED_CAUSES = (RunCause.SCHEDULE.value, RunCause.CATCH_UP.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,8 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         locked = await queue.lock_startable_runs(transaction, worker_id=worker_id, limit=limit)
         if not locked:
             return Claim((), settled=0, exhausted=True)
-        judgement = await _judge(transaction, locked)
+        judgement, changes = await _judge(transaction, locked)
         verdicts = judgement.verdicts
-        over_limit, changes = await _count_against_max_runs(transaction, locked, verdicts)
         starting = _with_verdict(locked, verdicts, Verdict.START)
         started = await queue.start_runs(
             transaction,
@@ -111,7 +117,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         # Before the counters: whoever finishes a run locks the run first and then the counters.
         changes += await _replace(transaction, judgement.cancelled)
         changes += await _skip(
-            transaction, _with_verdict(locked, verdicts, Verdict.SKIP), over_limit
+            transaction, _with_verdict(locked, verdicts, Verdict.SKIP), judgement.reasons
         )
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
@@ -122,8 +128,13 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
     )
 
 
-async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judgement:
-    """Judge the locked runs by what else their schedules, jobs and queues have under way."""
+async def _judge(
+    transaction: Transaction, locked: Sequence[RowMapping]
+) -> tuple[Judgement, list[Change]]:
+    """Judge the locked runs by what else their schedules, jobs and queues have under way.
+
+    Schedules with a limit of their own are brought up to date; return what to announce of that.
+    """
     candidates = [
         Candidate(
             run_id=row["id"],
@@ -135,6 +146,8 @@ async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judg
             is_judge=row["is_judge"],
             queue=row["queue"],
             tier=row["tier"],
+            most_waiting=row["overlap_limit"] or MOST_WAITING,
+            is_scheduled=row["cause"] in _SCHEDULED_CAUSES,
         )
         for row in locked
     ]
@@ -145,59 +158,52 @@ async def _judge(transaction: Transaction, locked: Sequence[RowMapping]) -> Judg
         and candidate.overlap is not OverlapPolicy.ALLOW
         and candidate.is_judge
     }
-    return judge_starts(
+    busy = await queue.read_busy_schedules(
+        transaction, judged, [candidate.run_id for candidate in candidates]
+    )
+    # Everybody locks jobs before queues and those before schedules.
+    free_job_slots = await queue.lock_job_slots(
+        transaction, [row["job_id"] for row in locked if row["job_concurrency_limit"] is not None]
+    )
+    free_queue_slots = await queue.lock_queue_slots(
+        transaction, [row["queue"] for row in locked if row["queue_is_controlled"]]
+    )
+    # A limit may have been taken away a moment ago: then it limits nothing.
+    allowances = await queue.lock_allowances(
+        transaction,
+        [
+            row["schedule_id"]
+            for row in locked
+            if row["is_limited"] and row["is_judge"] and row["attempt"] == 0
+        ],
+    )
+    judgement = judge_starts(
         candidates,
-        busy=await queue.read_busy_schedules(
-            transaction, judged, [candidate.run_id for candidate in candidates]
-        ),
-        free_job_slots=await queue.lock_job_slots(
-            transaction,
-            [row["job_id"] for row in locked if row["job_concurrency_limit"] is not None],
-        ),
-        free_queue_slots=await queue.lock_queue_slots(
-            transaction, [row["queue"] for row in locked if row["queue_is_controlled"]]
-        ),
+        busy=busy,
+        free_job_slots=free_job_slots,
+        free_queue_slots=free_queue_slots,
+        allowances=allowances,
     )
+    return judgement, await _count_started(transaction, allowances)
 
 
-async def _count_against_max_runs(
-    transaction: Transaction, locked: Sequence[RowMapping], verdicts: dict[UUID, Verdict]
-) -> tuple[set[UUID], list[Change]]:
-    """Count first attempts of scheduled runs against `maxRuns`; those beyond it are skipped."""
-    counted = [
-        row
-        for row in _with_verdict(locked, verdicts, Verdict.START)
-        if row["schedule_max_runs"] is not None
-        and row["cause"] in _COUNTED_CAUSES
-        and row["attempt"] == 0
-    ]
-    allowances = await queue.lock_run_allowances(
-        transaction, [row["schedule_id"] for row in counted]
-    )
-    started: Counter[UUID] = Counter()
-    over_limit: set[UUID] = set()
-    for row in counted:
-        schedule_id = row["schedule_id"]
-        # Its limit may have been taken away a moment ago.
-        if schedule_id not in allowances:
-            continue
-        if started[schedule_id] < allowances[schedule_id]:
-            started[schedule_id] += 1
-        else:
-            verdicts[row["id"]] = Verdict.SKIP
-            over_limit.add(row["id"])
-    changed = await queue.count_started(transaction, +started, allowances) if +started else []
-    completed = [row["id"] for row in changed if row["state"] == "COMPLETED"]
+async def _count_started(
+    transaction: Transaction, allowances: Mapping[UUID, Allowance]
+) -> list[Change]:
+    """Note what starts in schedules with a limit; one that has made its last run is completed."""
+    used = {id_: allowance for id_, allowance in allowances.items() if allowance.is_used}
+    counted = await queue.count_started(transaction, used)
+    completed = [row["id"] for row in counted if row["completes"]]
     await record_versions(transaction, completed, ChangeKind.COMPLETED, by=SYSTEM)
-    return over_limit, [
+    return [
         Change(
             row["project_id"],
             "SCHEDULE",
-            "COMPLETED" if row["state"] == "COMPLETED" else "UPDATED",
+            (ChangeKind.COMPLETED if row["completes"] else ChangeKind.UPDATED).value,
             (row["id"],),
             (row["revision"],),
         )
-        for row in changed
+        for row in counted
     ]
 
 
@@ -214,15 +220,13 @@ async def _replace(transaction: Transaction, run_ids: Sequence[UUID]) -> list[Ch
 
 
 async def _skip(
-    transaction: Transaction, skipped: Sequence[RowMapping], over_limit: set[UUID]
+    transaction: Transaction, skipped: Sequence[RowMapping], reasons: Mapping[UUID, RunReason]
 ) -> list[Change]:
     """Record why runs do not start."""
     closed = await queue.close_queued_runs(
         transaction,
         [
-            queue.ClosedRun(row["id"], RunState.SKIPPED.value, RunReason.LIMIT.value)
-            if row["id"] in over_limit
-            else queue.ClosedRun(row["id"], RunState.SKIPPED.value, RunReason.OVERLAP.value)
+            queue.ClosedRun(row["id"], RunState.SKIPPED.value, reasons[row["id"]].value)
             for row in skipped
         ],
     )

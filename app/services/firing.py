@@ -231,6 +231,7 @@ def _plan(schedule: RowMapping, batch: _Batch, look_ahead: timedelta) -> FiringP
         policy=CatchUpPolicy(schedule["catch_up"]),
         window=timedelta(seconds=schedule["catch_up_window_seconds"]),
         limit=schedule["catch_up_limit"],
+        per_minute=schedule["catch_up_rate_per_minute"],
     )
     halted = plan_halted(
         timetable,
@@ -367,7 +368,7 @@ def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
         overlap=schedule["overlap"],
         scheduled_for=occurrence.nominal,
         scheduled_local=occurrence.local.isoformat(),
-        due_at=occurrence.at,
+        due_at=record.due_at or occurrence.at,
         range_end=record.range_end,
         range_count=record.range_count,
         parameters=_merged(schedule["job_parameters"], schedule["parameters"]),

@@ -4,14 +4,16 @@ The fields are read, checked and turned into a timetable by the very functions t
 change schedules, so that what is previewed is what is saved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any
 from uuid import UUID
 
 from app.core.defaults import Defaults
 from app.core.errors import Invalid, NotFound, TickwheelError
+from app.core.spacing import mark_too_soon
 from app.core.time import (
     Lint,
     LintContext,
@@ -32,6 +34,7 @@ from app.services.schedules.accounting import plan_resumption
 from app.services.schedules.definition import (
     ScheduleFields,
     check_calendars,
+    check_fires,
     check_for_job,
     default_columns,
     definition_hash,
@@ -46,6 +49,7 @@ from app.services.schedules.timetables import (
     stored_timing,
     timetable_of,
 )
+from app.services.schedules.upcoming import spacing_of, starts_after
 from app.store.calendars import read_calendars
 from app.store.database import ReadConnection
 from app.store.instants import read_now
@@ -126,16 +130,16 @@ async def preview_schedule(
     below = Findings()
     columns = read_fields(question.fields, below, base=defaults, defaults=defaults, as_of=as_of)
     _check(columns, calendars, job, below)
+    columns["key"] = key
+    if not below.errors:
+        check_fires(columns, question.fields, calendars, below, as_of=as_of)
     for error in below.errors:
         findings.add(error.under("fields"))
     if findings.errors:
         return Preview(errors=findings.errors)
-    columns["key"] = key
     timetable = timetable_of(columns, calendars)
     after = question.after or as_of
-    found, truncated = await computed(
-        lambda: _listed(timetable, after, question.until, question.count, columns["max_runs"])
-    )
+    found, truncated = await computed(lambda: _listed(timetable, after, question, columns))
     conflicts: list[Conflict] = []
     if job is not None:
         conflicts = await conflicts_of_timetable(
@@ -300,24 +304,26 @@ def _with_turn(
 
 
 def _listed(
-    timetable: Timetable,
-    after: datetime,
-    until: datetime | None,
-    count: int,
-    most_runs: int | None,
+    timetable: Timetable, after: datetime, question: PreviewQuestion, columns: Mapping[str, Any]
 ) -> tuple[list[Occurrence], bool]:
-    """Return the first `count` occurrences, also those that will not run; True: there are more."""
+    """Return the first occurrences, also those that will not run; True: there are more."""
     budget, found, runs = Budget(), list[Occurrence](), 0
-    occurrence = timetable.next_after(after, include_skipped=True)
-    while occurrence is not None and (until is None or occurrence.nominal <= until):
-        if len(found) >= count or budget.is_spent:
+    every = _from(timetable, after, question.until)
+    for occurrence in mark_too_soon(every, spacing_of(columns)):
+        if len(found) >= question.count or budget.is_spent:
             return found, True
         found.append(occurrence)
         runs += occurrence.will_run
-        if runs == most_runs:
+        if runs == columns["max_runs"]:
             break
-        occurrence = timetable.next_after(occurrence.nominal, include_skipped=True)
     return found, False
+
+
+def _from(timetable: Timetable, after: datetime, until: datetime | None) -> Iterator[Occurrence]:
+    occurrence = timetable.next_after(after, include_skipped=True)
+    while occurrence is not None and (until is None or occurrence.nominal <= until):
+        yield occurrence
+        occurrence = timetable.next_after(occurrence.nominal, include_skipped=True)
 
 
 def _compared(
@@ -328,8 +334,9 @@ def _compared(
     until: datetime,
 ) -> ChangePreview:
     """Compare two timetables as far as both are listed."""
-    old, old_whole = _running(timetables[0], before.max_runs, before.runs_made, as_of, until)
-    new, new_whole = _running(timetables[1], columns["max_runs"], before.runs_made, as_of, until)
+    whole = before.model_dump()
+    old, old_whole = _running(timetables[0], whole, as_of, until)
+    new, new_whole = _running(timetables[1], {**whole, **columns}, as_of, until)
     ends = [found[-1].nominal for found, whole in ((old, old_whole), (new, new_whole)) if not whole]
     reached = min(ends, default=until)
     old_by = {each.at: each for each in old if each.nominal <= reached}
@@ -358,10 +365,18 @@ def _next(
 
 
 def _running(
-    timetable: Timetable, most: int | None, made: int, after: datetime, until: datetime
+    timetable: Timetable, columns: Mapping[str, Any], after: datetime, until: datetime
 ) -> tuple[list[Occurrence], bool]:
     """Return the occurrences that run in (after, until]; False: there are more."""
-    limit = _MOST_COMPARED if most is None else min(_MOST_COMPARED, max(0, most - made))
-    found = timetable.between(after, until, limit + 1)
+    most = columns["max_runs"]
+    limit = (
+        _MOST_COMPARED if most is None else min(_MOST_COMPARED, max(0, most - columns["runs_made"]))
+    )
+    if columns["spacing_seconds"] is None:
+        found = timetable.between(after, until, limit + 1)
+    else:
+        starts = starts_after(timetable, columns, after)
+        within = takewhile(lambda occurrence: occurrence.nominal <= until, starts)
+        found = list(islice(within, limit + 1))
     is_last_run = most is not None and limit < _MOST_COMPARED
     return found[:limit], is_last_run or len(found) <= limit

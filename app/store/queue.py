@@ -6,13 +6,13 @@ Every statement here is one whose locking matters; each lies in a file that says
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlmodel import col, select
 
-from app.core.starting import Busyness
+from app.core.starting import Allowance, Busyness
 from app.core.vocabulary import RunState
 from app.models import Run
 from app.store.database import ReadConnection, Transaction
@@ -129,31 +129,43 @@ async def lock_queue_slots(transaction: Transaction, names: Iterable[str]) -> di
     }
 
 
-async def lock_run_allowances(
+async def lock_allowances(
     transaction: Transaction, schedule_ids: Iterable[UUID]
-) -> dict[UUID, int]:
-    """Hold schedules that have a maxRuns and return how many more scheduled runs may start."""
+) -> dict[UUID, Allowance]:
+    """Hold schedules that have a spacing or a maxRuns, and return what they still allow."""
     ids = sorted(set(schedule_ids))
     if not ids:
         return {}
     result = await transaction.run_file("lock_limited_schedules", {"schedule_ids": ids})
-    return {row.id: row.left_to_start for row in result}
+    return {
+        row.id: Allowance(
+            row.as_of,
+            row.runs_left,
+            None if row.spacing_seconds is None else timedelta(seconds=row.spacing_seconds),
+            row.last_start_at,
+        )
+        for row in result
+    }
 
 
 async def count_started(
-    transaction: Transaction, started: Mapping[UUID, int], allowances: Mapping[UUID, int]
+    transaction: Transaction, allowances: Mapping[UUID, Allowance]
 ) -> Sequence[RowMapping]:
-    """Count starting runs against their schedules' maxRuns; complete those that are through."""
-    ids = list(started)
+    """Note what starts in schedules with a limit; `completes`: maxRuns is through with that.
+
+    Return those whose runs were counted.
+    """
+    if not allowances:
+        return []
     result = await transaction.run_file(
         "count_started",
         {
-            "schedule_id": ids,
-            "runs": [started[schedule_id] for schedule_id in ids],
-            "is_last": [started[schedule_id] >= allowances[schedule_id] for schedule_id in ids],
+            "schedule_id": list(allowances),
+            "runs": [allowance.runs_used for allowance in allowances.values()],
+            "last_start_at": [allowance.last_start_at for allowance in allowances.values()],
         },
     )
-    return result.mappings().all()
+    return [row for row in result.mappings() if row["runs"] > 0]
 
 
 async def start_runs(

@@ -31,6 +31,7 @@ _BESIDES = [
     "cursor_at",
     "next_run_at",
     "runs_made",
+    "last_start_at",
 ]
 _NEWEST_FIRST = Order(col(ScheduleVersion.sequence), descending=True)
 

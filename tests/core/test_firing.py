@@ -112,6 +112,15 @@ def test_an_outage_of_an_hour_of_a_schedule_of_every_minute(
     ]
 
 
+def test_a_rate_lets_the_missed_ones_start_one_after_the_other() -> None:
+    planned = plan(every(MINUTE), NOON, NOON + 5 * MINUTE, CatchUpPolicy.ALL, limit=3, per_minute=4)
+    due = [(record.cause, record.due_at) for record in planned.records if record.due_at]
+    now = NOON + 5 * MINUTE
+    assert due == [(RunCause.CATCH_UP, now + n * 15 * SECOND) for n in range(3)]
+    live = [record for record in planned.records if record.cause is RunCause.SCHEDULE]
+    assert [record.due_at for record in live] == [None, None]
+
+
 def test_a_window_of_nothing_catches_up_nothing() -> None:
     found = plan(every(MINUTE), NOON - HOUR, NOON - 30 * SECOND, window=timedelta(0))
     assert [record.reason for record in found.records] == [RunReason.TOO_LATE]

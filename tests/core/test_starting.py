@@ -3,16 +3,27 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.starting import MOST_WAITING, Busyness, Candidate, Judgement, Verdict, judge_starts
-from app.core.vocabulary import OverlapPolicy
+from app.core.firing import GRACE
+from app.core.starting import (
+    MOST_WAITING,
+    Allowance,
+    Busyness,
+    Candidate,
+    Judgement,
+    Verdict,
+    judge_starts,
+)
+from app.core.vocabulary import OverlapPolicy, RunReason
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 JOB, SCHEDULE, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
 RUNNING = UUID(int=4)
 START, SKIP, WAIT, LEAVE = Verdict.START, Verdict.SKIP, Verdict.WAIT, Verdict.LEAVE
@@ -27,7 +38,7 @@ def due(
     job: UUID = JOB,
     is_retry: bool = False,
     is_judge: bool = True,
-    tier: int = 0,
+    **more: Any,
 ) -> Candidate:
     """A run that was due `second` seconds after noon."""
     return Candidate(
@@ -38,7 +49,7 @@ def due(
         due_at=NOON + timedelta(seconds=second),
         is_retry=is_retry,
         is_judge=is_judge,
-        tier=tier,
+        **more,
     )
 
 
@@ -47,12 +58,14 @@ def judge(
     running: Sequence[UUID] = (),
     waiting: Sequence[Candidate] = (),
     slots: int | None = None,
+    allowance: Allowance | None = None,
 ) -> Judgement:
     """Judge runs of SCHEDULE beside what it has under way."""
     return judge_starts(
         candidates,
         busy={SCHEDULE: Busyness(list(running), [candidate.order for candidate in waiting])},
         free_job_slots={} if slots is None else {JOB: slots},
+        allowances={} if allowance is None else {SCHEDULE: allowance},
     )
 
 
@@ -105,6 +118,88 @@ def test_queue_all_is_bounded() -> None:
     one_more = due(OverlapPolicy.QUEUE_ALL, MOST_WAITING)
     assert verdicts(judge(one_more, running=[RUNNING], waiting=waiting)) == [SKIP]
     assert verdicts(judge(one_more, running=[RUNNING], waiting=waiting[1:])) == [WAIT]
+
+
+def test_a_schedule_may_let_fewer_wait() -> None:
+    runs = [due(OverlapPolicy.QUEUE_ALL, second, most_waiting=2) for second in range(4)]
+    assert verdicts(judge(*runs)) == [START, WAIT, WAIT, SKIP]
+    assert verdicts(judge(*runs, running=[RUNNING])) == [WAIT, WAIT, SKIP, SKIP]
+
+
+def test_max_runs_lets_as_many_start_as_are_left() -> None:
+    allowed = Allowance(NOON + 5 * SECOND, runs_left=2)
+    judgement = judge(*(due(OverlapPolicy.ALLOW, n) for n in range(3)), allowance=allowed)
+    assert verdicts(judgement) == [START, START, SKIP]
+    assert list(judgement.reasons.values()) == [RunReason.LIMIT]
+    assert allowed.runs_used == 2
+
+
+def test_max_runs_counts_only_what_starts_and_only_what_was_fired() -> None:
+    allowed = Allowance(NOON + 5 * SECOND, runs_left=1)
+    asked_for = due(OverlapPolicy.ALLOW, 1, is_scheduled=False)
+    retry = due(OverlapPolicy.ALLOW, 2, is_retry=True)
+    judgement = judge(asked_for, retry, due(OverlapPolicy.ALLOW, 3), allowance=allowed)
+    assert verdicts(judgement) == [START, START, START]
+    assert allowed.runs_used == 1
+    waiting = Allowance(NOON + 5 * SECOND, runs_left=1)
+    assert verdicts(judge(due(OverlapPolicy.ALLOW), allowance=waiting, slots=0)) == [WAIT]
+    assert waiting.runs_used == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "second", "now", "verdict"),
+    [
+        (None, 60, 60, START),
+        # Both are as late as runs are: not the delay counts, but when they were due.
+        (0, 60, 60.01, START),
+        (0, 59, 59, SKIP),
+        (1, 60, 60, SKIP),
+        # This one waited for long: it starts now, whenever it was due.
+        (0, 30, 61, START),
+        (10, 30, 61, SKIP),
+    ],
+)
+def test_spacing_keeps_starts_apart(
+    last: int | None, second: int, now: float, verdict: Verdict
+) -> None:
+    allowed = Allowance(
+        NOON + timedelta(seconds=now),
+        spacing=60 * SECOND,
+        last_start_at=None if last is None else NOON + last * SECOND,
+    )
+    judgement = judge(due(OverlapPolicy.SKIP, second), allowance=allowed)
+    assert verdicts(judgement) == [verdict]
+    assert list(judgement.reasons.values()) == [RunReason.SPACING] * (verdict is SKIP)
+
+
+def test_what_was_asked_for_starts_at_once_and_keeps_the_next_one_at_a_distance() -> None:
+    allowed = Allowance(NOON + 5 * SECOND, spacing=60 * SECOND, last_start_at=NOON)
+    by_hand = due(OverlapPolicy.ALLOW, 1, is_scheduled=False)
+    assert verdicts(judge(by_hand, allowance=allowed)) == [START]
+    later = Allowance(NOON + 60 * SECOND, spacing=60 * SECOND, last_start_at=allowed.last_start_at)
+    assert verdicts(judge(due(OverlapPolicy.ALLOW, 60), allowance=later)) == [SKIP]
+
+
+def test_a_run_that_comes_too_soon_replaces_none_and_hinders_none() -> None:
+    """Made to fail by judging overlap first: then the running run is cancelled for nothing."""
+    allowed = Allowance(NOON + 5 * SECOND, spacing=60 * SECOND, last_start_at=NOON)
+    first, second = due(OverlapPolicy.CANCEL_RUNNING, 1), due(OverlapPolicy.CANCEL_RUNNING, 2)
+    judgement = judge(first, second, running=[RUNNING], allowance=allowed)
+    assert verdicts(judgement) == [SKIP, SKIP]
+    assert judgement.cancelled == ()
+    assert set(judgement.reasons.values()) == {RunReason.SPACING}
+
+
+def test_a_schedule_of_every_minute_with_a_spacing_of_a_minute_skips_nothing() -> None:
+    """Made to fail by measuring from the actual starts."""
+    last = None
+    for minute, late in enumerate([0.3, 0.001, 5, 0.002, 9, 0]):
+        due_at = NOON + minute * 60 * SECOND
+        allowed = Allowance(due_at + late * SECOND, spacing=60 * SECOND, last_start_at=last)
+        run = due(OverlapPolicy.SKIP, minute * 60)
+        assert late * SECOND <= GRACE
+        assert verdicts(judge(run, allowance=allowed)) == [START]
+        last = allowed.last_start_at
 
 
 def test_cancel_running_replaces_what_runs_and_waits_for_its_end() -> None:

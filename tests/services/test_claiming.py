@@ -7,7 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.core.vocabulary import OnWorkerLost, OverlapPolicy, RunCause, RunState
+from app.core.vocabulary import (
+    OnWorkerLost,
+    OverlapPolicy,
+    RunCause,
+    RunState,
+    ScheduleState,
+)
 from app.handlers.execution import Outcome
 from app.models import QueueControl
 from app.services.claiming import claim_runs
@@ -343,6 +349,111 @@ async def test_max_runs_counts_what_starts_and_completes_the_schedule(engine: En
     skipped = await engine.row("SELECT reason FROM run WHERE state = 'SKIPPED'")
     assert skipped["reason"] == "LIMIT"
     assert ("SCHEDULE", "COMPLETED", 1) in await engine.changes()
+
+
+async def test_max_runs_holds_under_racing_claims(database_url: str, redis_url: str) -> None:
+    """Made to fail by reading what is left without holding the schedule."""
+    async with (
+        open_engine(database_url, redis_url) as engine,
+        open_engine(database_url, redis_url) as other,
+    ):
+        job_id = await engine.job()
+        schedule_id = await engine.schedule(job_id, max_runs=7, overlap=OverlapPolicy.ALLOW)
+        for n in range(30):
+            await engine.run(job_id, schedule_id, due_at=NOON + n * SECOND)
+
+        async def work(at: Engine) -> int:
+            worker_id, started = await engine.worker(), 0
+            while (claim := await at.claim(worker_id, limit=2)).settled:
+                started += len(claim.runs)
+            return started
+
+        started = await asyncio.gather(*(work(at) for at in (engine, other, engine, other)))
+        assert sum(started) == 7
+        row = await engine.row("SELECT state, runs_made, next_run_at FROM schedule")
+        assert tuple(row.values()) == ("COMPLETED", 7, None)
+        assert await engine.counters(schedule_id) == {"skips": 23}
+        completed = await engine.rows("SELECT 1 FROM schedule_version WHERE change = 'COMPLETED'")
+        assert len(completed) == 1
+
+
+async def test_a_retry_and_what_never_started_do_not_count_against_max_runs(engine: Engine) -> None:
+    job_id = await engine.job(retry={"maxAttempts": 2})
+    schedule_id = await engine.schedule(job_id, max_runs=1, overlap=OverlapPolicy.ALLOW)
+    await engine.run(job_id, schedule_id, max_attempts=2, attempt=1)
+    await engine.run(job_id, schedule_id, due_at=NOON + SECOND, cause=RunCause.CATCH_UP)
+    assert len((await engine.claim()).runs) == 2
+    assert (await engine.row("SELECT runs_made FROM schedule"))["runs_made"] == 1
+
+
+async def test_a_paused_schedule_that_makes_its_last_run_stays_paused(engine: Engine) -> None:
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(
+        job_id, max_runs=1, next_run_at=None, state=ScheduleState.PAUSED
+    )
+    await engine.run(job_id, schedule_id)
+    await engine.claim()
+    row = await engine.row("SELECT state, runs_made FROM schedule")
+    assert tuple(row.values()) == ("PAUSED", 1)
+
+
+async def test_spacing_skips_what_comes_too_soon_after_another_run(engine: Engine) -> None:
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(job_id, spacing_seconds=60.0, overlap=OverlapPolicy.ALLOW)
+    now = await engine.now()
+    by_hand = await engine.run(job_id, schedule_id, due_at=now, cause=RunCause.MANUAL)
+    too_soon = await engine.run(job_id, schedule_id, due_at=now + 0.001 * SECOND)
+    await engine.rows("SELECT pg_sleep(0.01)")
+    assert [run.id for run in (await engine.claim()).runs] == [by_hand]
+    assert await engine.state_of(too_soon) == ("SKIPPED", "SPACING")
+    assert await engine.counters(schedule_id) == {"skips": 1}
+    await engine.rows("UPDATE schedule SET last_start_at = last_start_at - interval '1 minute'")
+    later = await engine.run(job_id, schedule_id, due_at=now + 0.002 * SECOND)
+    assert [run.id for run in (await engine.claim()).runs] == [later]
+
+
+async def test_spacing_holds_under_racing_claims(database_url: str, redis_url: str) -> None:
+    """Made to fail by reading the last start without holding the schedule."""
+    async with (
+        open_engine(database_url, redis_url) as engine,
+        open_engine(database_url, redis_url) as other,
+    ):
+        job_id = await engine.job()
+        await engine.schedule(job_id, spacing_seconds=3600.0, overlap=OverlapPolicy.ALLOW)
+        [schedule] = await engine.rows("SELECT id FROM schedule")
+        for n in range(20):
+            await engine.run(job_id, schedule["id"], due_at=NOON + n * SECOND)
+        workers = [await engine.worker() for _ in range(4)]
+        claims = await asyncio.gather(
+            *(
+                at.claim(worker, limit=5)
+                for at, worker in zip([engine, other] * 2, workers, strict=True)
+            )
+        )
+        assert sum(len(claim.runs) for claim in claims) == 1
+        skipped = await engine.rows("SELECT reason FROM run WHERE state = 'SKIPPED'")
+        assert [row["reason"] for row in skipped] == ["SPACING"] * 19
+
+
+async def test_a_schedule_without_limits_is_not_locked_by_a_claim(engine: Engine) -> None:
+    """Whoever edits it does not wait for claims, nor they for him."""
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(job_id)
+    await engine.run(job_id, schedule_id)
+    async with engine.runtime.database.transaction() as edit, asyncio.timeout(5):
+        await edit.execute(text("UPDATE schedule SET name = 'Held'"))
+        assert len((await engine.claim()).runs) == 1
+
+
+async def test_the_schedule_says_how_many_may_wait(engine: Engine) -> None:
+    job_id = await engine.job()
+    schedule_id = await engine.schedule(job_id, overlap=OverlapPolicy.QUEUE_ALL, overlap_limit=2)
+    for n in range(5):
+        await engine.run(
+            job_id, schedule_id, due_at=NOON + n * SECOND, overlap=OverlapPolicy.QUEUE_ALL
+        )
+    await engine.claim()
+    assert await engine.states(schedule_id) == ["RUNNING", "QUEUED", "QUEUED", "SKIPPED", "SKIPPED"]
 
 
 async def test_a_limit_that_is_taken_away_during_a_claim_limits_nothing(engine: Engine) -> None:

@@ -142,11 +142,22 @@ class ScheduleFieldsInput:
     end_at: datetime | None = optional("It fires up to here, inclusive.")
     max_runs: int | None = optional("How many scheduled runs it makes.")
     jitter: timedelta | None = optional("Delay its runs by up to this.")
+    spacing: timedelta | None = optional(
+        "Skip a scheduled run that would start sooner than this after another run of it."
+    )
     catch_up_limit: int | None = optional("How many missed ones run at most; 100.")
+    catch_up_rate_per_minute: int | None = optional(
+        "With catchUp ALL: start so many of the missed ones a minute, not all at once."
+    )
     overlap: OverlapPolicy | None = optional("What happens while a run is busy; SKIP.")
+    overlap_limit: int | None = optional("With QUEUE_ALL: let so many wait; 1,000.")
     catch_up: CatchUpPolicy | None = optional("What happens after an outage; LATEST.")
     catch_up_window: timedelta | None = optional("How late a run may still be; PT15M.")
     pause_after_failures: int | None = optional("Pause after so many failures in a row.")
+    probe_after: timedelta | None = optional(
+        "So long after it paused itself, let one run through: its success resumes the schedule, "
+        "anything else leaves it paused for as long again."
+    )
     parameters: JSON | None = optional("Put over those of the job.")
     priority: int | None = optional("Instead of the job's.")
     tags: list[TagInput] | None = optional("Labels; runs carry them, too.")
@@ -166,11 +177,15 @@ class ScheduleFieldsInput:
             end_at=given(self.end_at),
             max_runs=given(self.max_runs),
             jitter=given(self.jitter),
+            spacing=given(self.spacing),
             catch_up_limit=given(self.catch_up_limit),
+            catch_up_rate_per_minute=given(self.catch_up_rate_per_minute),
             overlap=given(self.overlap),
+            overlap_limit=given(self.overlap_limit),
             catch_up=given(self.catch_up),
             catch_up_window=given(self.catch_up_window),
             pause_after_failures=given(self.pause_after_failures),
+            probe_after=given(self.probe_after),
             parameters=given(self.parameters),
             priority=given(self.priority),
             tags=read(self.tags, read_tags),

@@ -117,12 +117,25 @@ class Schedule(Node):
     )
     max_runs: int | None = strawberry.field(description="How many scheduled runs it makes.")
     jitter: timedelta = strawberry.field(description="Its runs are delayed by up to this.")
+    spacing: timedelta | None = strawberry.field(
+        description="A scheduled run is skipped that would start sooner after another run of it."
+    )
     overlap: OverlapPolicy = strawberry.field(description="What happens while a run is busy.")
+    overlap_limit: int | None = strawberry.field(
+        description="How many runs QUEUE_ALL lets wait, if not 1,000."
+    )
     catch_up: CatchUpPolicy = strawberry.field(description="What happens after an outage.")
     catch_up_window: timedelta = strawberry.field(description="How late a run may still be.")
     catch_up_limit: int = strawberry.field(description="How many missed ones run at most.")
+    catch_up_rate_per_minute: int | None = strawberry.field(
+        description="How many of the missed ones start a minute, if not all at once."
+    )
     pause_after_failures: int | None = strawberry.field(
         description="It pauses itself after so many failures in a row."
+    )
+    probe_after: timedelta | None = strawberry.field(
+        description="How long after it paused itself one run is let through, to see whether it "
+        "works again."
     )
     parameters: JSON = strawberry.field(description="Put over those of the job.")
     priority: int | None = strawberry.field(description="Instead of the job's.")
@@ -309,11 +322,15 @@ class Schedule(Node):
             effective_from=row.effective_from,
             max_runs=row.max_runs,
             jitter=timedelta(seconds=row.jitter_seconds),
+            spacing=_duration(row.spacing_seconds),
             overlap=row.overlap,
+            overlap_limit=row.overlap_limit,
             catch_up=row.catch_up,
             catch_up_window=timedelta(seconds=row.catch_up_window_seconds),
             catch_up_limit=row.catch_up_limit,
+            catch_up_rate_per_minute=row.catch_up_rate_per_minute,
             pause_after_failures=row.pause_after_failures,
+            probe_after=_duration(row.probe_after_seconds),
             parameters=JSON(row.parameters),
             priority=row.priority,
             tags=Tag.list_of(row.tags),
@@ -334,6 +351,10 @@ async def _calendars_of(info: Info, schedule: ScheduleRow) -> Calendars:
     ids = sorted(calendar_ids_of(schedule.model_dump()))
     rows = await info.context.loaders.calendars.load_many(ids)
     return known_calendars(row for row in rows if row is not None)
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _rate(part: int, whole: int) -> float | None:

@@ -187,7 +187,7 @@ def run_row(
         overlap=schedule.overlap.value,
         scheduled_for=occurrence.nominal,
         scheduled_local=occurrence.local.isoformat(),
-        due_at=due_at or occurrence.at,
+        due_at=due_at or record.due_at or occurrence.at,
         range_end=record.range_end,
         range_count=record.range_count,
         parameters=to_json({**job.parameters, **schedule.parameters}),

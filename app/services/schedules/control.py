@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from app.core.errors import Invalid, StateConflict
-from app.core.firing import PlannedRecord
+from app.core.firing import MOST_PER_MINUTE, PlannedRecord, spread_out
 from app.core.overrides import Override, still_waiting
 from app.core.vocabulary import (
     ChangeKind,
@@ -241,8 +241,10 @@ def _require_state(schedule: Schedule, allowed: Sequence[ScheduleState], message
 def _check_drip(request: ResumeRequest) -> None:
     is_drip = request.missed is ResumeChoice.DRIP
     rate = request.drip_per_minute
-    if is_drip and rate is not None and not 1 <= rate <= 6_000:
-        raise Invalid("dripPerMinute lies between 1 and 6,000.", path=("dripPerMinute",))
+    if is_drip and rate is not None and not 1 <= rate <= MOST_PER_MINUTE:
+        raise Invalid(
+            f"dripPerMinute lies between 1 and {MOST_PER_MINUTE:,}.", path=("dripPerMinute",)
+        )
     if not is_drip and rate is not None:
         raise Invalid("dripPerMinute goes with DRIP only.", path=("dripPerMinute",))
 
@@ -267,15 +269,17 @@ async def _caught_up(
         records = plan_resumption(
             schedule, as_of, request.missed, _reason(schedule), calendars, overrides
         )
-    apart = timedelta(0)
     if request.missed is ResumeChoice.DRIP:
-        apart = timedelta(minutes=1) / (request.drip_per_minute or DRIP_PER_MINUTE)
-    rows: list[RunRow] = []
-    for record in records:
-        queued_before = sum(row.state == RunState.QUEUED for row in rows)
-        due_at = as_of + apart * queued_before if record.state is RunState.QUEUED else None
-        rows.append(run_row(schedule, job, record, due_at=due_at))
-    return rows
+        records = list(spread_out(records, as_of, request.drip_per_minute or DRIP_PER_MINUTE))
+    return [
+        run_row(
+            schedule,
+            job,
+            record,
+            due_at=record.due_at or (as_of if record.state is RunState.QUEUED else None),
+        )
+        for record in records
+    ]
 
 
 def _reason(schedule: Schedule) -> RunReason:

@@ -26,6 +26,7 @@ from app.services.schedules.accounting import next_columns, run_row, write_runs
 from app.services.schedules.definition import (
     ScheduleFields,
     check_calendars,
+    check_fires,
     check_for_job,
     default_columns,
     definition_hash,
@@ -202,6 +203,14 @@ class _Creation:
         if job is not None:
             check_for_job(columns, job, below)
         check_references(columns["parameters"], self._secrets, below, "parameters")
+        if not below.errors:
+            check_fires(
+                {**columns, "key": request.key},
+                request.fields,
+                self._calendars,
+                below,
+                as_of=self._as_of,
+            )
         for error in below.errors:
             findings.add(error.under("fields"))
         if not findings.errors:

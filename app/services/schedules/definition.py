@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from app.core.contradictions import Options, contradictions
 from app.core.defaults import LONGEST_WINDOW, Defaults
 from app.core.errors import Invalid, NotFound
+from app.core.firing import MOST_PER_MINUTE
+from app.core.starting import MOST_WAITING
 from app.core.time import (
     CalendarIntervalTiming,
     CronTiming,
@@ -45,13 +48,14 @@ from app.services.rules import (
     check_priority,
     check_tags,
 )
-from app.services.schedules.timetables import Calendars
+from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import content_hash
 
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 MOST_CALENDARS = 20
 _LONGEST_JITTER = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,15 @@ class ScheduleFields:
     end_at: Given[datetime] = ABSENT
     max_runs: Given[int] = ABSENT
     jitter: Given[timedelta] = ABSENT
+    spacing: Given[timedelta] = ABSENT
     overlap: Given[OverlapPolicy] = ABSENT
+    overlap_limit: Given[int] = ABSENT
     catch_up: Given[CatchUpPolicy] = ABSENT
     catch_up_window: Given[timedelta] = ABSENT
     catch_up_limit: Given[int] = ABSENT
+    catch_up_rate_per_minute: Given[int] = ABSENT
     pause_after_failures: Given[int] = ABSENT
+    probe_after: Given[timedelta] = ABSENT
     parameters: Given[Any] = ABSENT
     priority: Given[int] = ABSENT
     tags: Given[dict[str, str]] = ABSENT
@@ -116,11 +124,15 @@ def default_columns(defaults: Defaults, key: str) -> dict[str, Any]:
         "end_at": None,
         "max_runs": None,
         "jitter_seconds": 0.0,
+        "spacing_seconds": None,
         "overlap": OverlapPolicy.SKIP,
+        "overlap_limit": None,
         "catch_up": CatchUpPolicy.LATEST,
         "catch_up_window_seconds": defaults.catch_up_window.total_seconds(),
         "catch_up_limit": 100,
+        "catch_up_rate_per_minute": None,
         "pause_after_failures": None,
+        "probe_after_seconds": None,
         "parameters": {},
         "priority": None,
         "tags": {},
@@ -139,7 +151,8 @@ def read_fields(
 
     Failures are noted below the fields' own names.
     """
-    columns = {name: base[name] for name in (*defaults, "timings") if name in base}
+    # An earlier definition may be older than some of the columns.
+    columns = {**defaults, **{name: base[name] for name in (*defaults, "timings") if name in base}}
     for name, (column, read) in _READERS.items():
         value = getattr(fields, name)
         if value is None:
@@ -151,7 +164,8 @@ def read_fields(
         with findings.under():
             columns["timings"] = _read_timings(fields.timings, columns, as_of)
     _check_timings(fields, columns, findings, as_of)
-    _check_together(columns, findings)
+    for contradiction in contradictions(_options(columns, base, as_of)):
+        findings.add(contradiction)
     return columns
 
 
@@ -166,6 +180,27 @@ def check_calendars(columns: Mapping[str, Any], calendars: Calendars, findings: 
                     path=("calendarIds", str(index)),
                 )
             )
+
+
+def check_fires(
+    columns: Mapping[str, Any],
+    fields: ScheduleFields,
+    calendars: Calendars,
+    findings: Findings,
+    *,
+    as_of: datetime,
+) -> None:
+    """Note that a schedule, whose key is among its columns, would never fire at all."""
+    if past_instants(fields):
+        return
+    if timetable_of(columns, calendars).next_after(as_of, include_excluded=True) is None:
+        findings.add(
+            Invalid(
+                "The schedule would never fire: none of its timings comes between now, or "
+                "startAt, and endAt.",
+                path=("timings",),
+            )
+        )
 
 
 def given_calendar_ids(*requests: ScheduleFields) -> set[UUID]:
@@ -251,19 +286,27 @@ def _check_timings(
         )
 
 
-def _check_together(columns: Mapping[str, Any], findings: Findings) -> None:
-    """Note options that contradict each other."""
-    start_at, end_at = columns["start_at"], columns["end_at"]
-    if start_at is not None and end_at is not None and end_at <= start_at:
-        findings.add(Invalid("endAt must be later than startAt.", path=("endAt",)))
-    if columns["catch_up"] is CatchUpPolicy.ALL and columns["catch_up_window_seconds"] == 0:
-        findings.add(
-            Invalid(
-                "catchUp ALL runs nothing within a window of zero: "
-                "give a longer catchUpWindow, or catchUp NONE.",
-                path=("catchUpWindow",),
-            )
-        )
+def _options(columns: Mapping[str, Any], base: Mapping[str, Any], as_of: datetime) -> Options:
+    """Return what of a definition may contradict itself."""
+    return Options(
+        timings=tuple(timing_from_json(timing) for timing in columns.get("timings", ())),
+        start_at=columns["start_at"],
+        end_at=columns["end_at"],
+        as_of=None if columns["end_at"] == base["end_at"] else as_of,
+        jitter=timedelta(seconds=columns["jitter_seconds"]),
+        spacing=_duration(columns["spacing_seconds"]),
+        overlap=columns["overlap"],
+        overlap_limit=columns["overlap_limit"],
+        catch_up=columns["catch_up"],
+        catch_up_window=timedelta(seconds=columns["catch_up_window_seconds"]),
+        catch_up_rate_per_minute=columns["catch_up_rate_per_minute"],
+        pause_after_failures=columns["pause_after_failures"],
+        probe_after=_duration(columns["probe_after_seconds"]),
+    )
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _read_calendar_ids(calendar_ids: tuple[UUID, ...]) -> list[UUID]:
@@ -284,10 +327,15 @@ def _within(low: int, high: int, name: str) -> Callable[[int], int]:
     return read
 
 
-def _lasting(longest: timedelta, name: str, words: str) -> Callable[[timedelta], float]:
+def _lasting(
+    longest: timedelta, name: str, words: str, *, shortest: timedelta = timedelta(0)
+) -> Callable[[timedelta], float]:
     def read(value: timedelta) -> float:
-        if not timedelta(0) <= value <= longest:
+        if value > longest or value < timedelta(0):
             raise Invalid(f"{name} lasts at most {words}.", path=(name,))
+        if value < shortest:
+            seconds = shortest.total_seconds()
+            raise Invalid(f"{name} lasts at least {seconds:g} second(s).", path=(name,))
         return value.total_seconds()
 
     return read
@@ -309,16 +357,29 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "end_at": ("end_at", _same),
     "max_runs": ("max_runs", _within(1, 1_000_000_000, "maxRuns")),
     "jitter": ("jitter_seconds", _lasting(_LONGEST_JITTER, "jitter", "a day")),
+    "spacing": (
+        "spacing_seconds",
+        _lasting(LONGEST_WINDOW, "spacing", "a year", shortest=_SECOND),
+    ),
     "overlap": ("overlap", OverlapPolicy),
+    "overlap_limit": ("overlap_limit", _within(1, MOST_WAITING, "overlapLimit")),
     "catch_up": ("catch_up", CatchUpPolicy),
     "catch_up_window": (
         "catch_up_window_seconds",
         _lasting(LONGEST_WINDOW, "catchUpWindow", "a year"),
     ),
     "catch_up_limit": ("catch_up_limit", _within(1, 1_000, "catchUpLimit")),
+    "catch_up_rate_per_minute": (
+        "catch_up_rate_per_minute",
+        _within(1, MOST_PER_MINUTE, "catchUpRatePerMinute"),
+    ),
     "pause_after_failures": (
         "pause_after_failures",
         _within(1, 1_000, "pauseAfterFailures"),
+    ),
+    "probe_after": (
+        "probe_after_seconds",
+        _lasting(LONGEST_WINDOW, "probeAfter", "a year", shortest=_SECOND),
     ),
     "parameters": ("parameters", lambda value: check_object(value, "parameters")),
     "priority": ("priority", check_priority),

@@ -1,16 +1,20 @@
 """What lies ahead of a schedule as it is now."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
+from typing import Any, Final
 
 from app.core.overrides import Override, overridden, waiting
+from app.core.spacing import spaced_after
 from app.core.time import Occurrence, Timetable
 from app.core.vocabulary import OccurrenceAction, ScheduleState
 from app.models import OccurrenceOverride, Schedule
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.store.overrides import override_of
+
+_MOST_STARTS: Final = 10_000
 
 
 def upcoming_occurrences(
@@ -32,9 +36,26 @@ def upcoming_occurrences(
     if schedule.max_runs is not None:
         limit = min(limit, max(0, schedule.max_runs - schedule.runs_made))
     standing = _standing(schedule, overrides)
-    regular = _regular(overridden(timetable, standing), after, until, limit)
+    regular = _regular(schedule, overridden(timetable, standing), after, until, limit)
     by_hand = _by_hand(timetable, standing, after, until)
     return list(islice(merge(regular, by_hand, key=lambda occurrence: occurrence.at), limit))
+
+
+def spacing_of(columns: Mapping[str, Any]) -> timedelta | None:
+    """Return the least distance between two starts of a schedule, if it keeps one."""
+    seconds = columns["spacing_seconds"]
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def starts_after(
+    timetable: Timetable, columns: Mapping[str, Any], after: datetime
+) -> Iterator[Occurrence]:
+    """Yield what starts later than `after`, if each run starts on time; for one with a spacing."""
+    spacing = spacing_of(columns)
+    assert spacing is not None, "a schedule without a spacing starts all of them"
+    jitter = timedelta(seconds=columns["jitter_seconds"])
+    last_start_at = columns["last_start_at"]
+    return spaced_after(timetable, after, spacing, jitter=jitter, last_start_at=last_start_at)
 
 
 def next_run(
@@ -61,8 +82,18 @@ def _standing(schedule: Schedule, overrides: Sequence[OccurrenceOverride]) -> li
 
 
 def _regular(
-    timetable: Timetable, after: datetime, until: datetime | None, limit: int
+    schedule: Schedule,
+    timetable: Timetable,
+    after: datetime,
+    until: datetime | None,
+    limit: int,
 ) -> list[Occurrence]:
+    if schedule.spacing_seconds is not None:
+        # From where the schedule stands: which of them start depends on those before.
+        since = min(after, schedule.cursor_at)
+        starts = islice(starts_after(timetable, schedule.model_dump(), since), _MOST_STARTS)
+        within = takewhile(lambda one: until is None or one.nominal <= until, starts)
+        return list(islice((one for one in within if one.nominal > after), limit))
     found: list[Occurrence] = []
     occurrence = timetable.next_after(after)
     while len(found) < limit and occurrence is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from app.core.overrides import Override, occurrence_at
@@ -24,6 +25,7 @@ from app.core.vocabulary import (
 from app.models import OccurrenceOverride, Run, Schedule
 from app.services.schedules.accounting import in_window
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
+from app.services.schedules.upcoming import spacing_of, starts_after
 from app.services.schedules.why_words import actor, in_words, moment, not_run, paused, ran
 from app.store.database import ReadConnection
 from app.store.instants import read_now
@@ -274,6 +276,9 @@ class _Case:
         if self._is_beyond_max_runs():
             words = f"By then the schedule will have made all of its {self._now.max_runs:,} runs."
             return self._answer(Outcome.WILL_SKIP, words, RunReason.LIMIT)
+        if self._is_too_soon(occurrence):
+            words = "If the run before it starts on time, it comes too soon after that for spacing."
+            return self._answer(Outcome.WILL_SKIP, words, RunReason.SPACING)
         words = f"It is due at {self._moment(occurrence.at)}"
         if occurrence.at != occurrence.nominal:
             words += f", delayed by jitter from {self._moment(occurrence.nominal)}"
@@ -288,6 +293,15 @@ class _Case:
         since = max(self._now.cursor_at, self._as_of)
         _, is_within = self._timetable.count_between(since, self._at, left)
         return not is_within
+
+    def _is_too_soon(self, occurrence: Occurrence) -> bool:
+        columns = self._now.model_dump()
+        if spacing_of(columns) is None:
+            return False
+        starts = islice(starts_after(self._timetable, columns, self._now.cursor_at), _MOST_COUNTED)
+        # Whichever is the first not to come before it: it, unless spacing passes it over.
+        first = next((one for one in starts if one.nominal >= occurrence.nominal), occurrence)
+        return first.nominal != occurrence.nominal
 
     def _caution(self) -> str:
         """Say that nothing fires at all, if that is so."""

@@ -28,7 +28,7 @@ _REASONS: Final[Mapping[RunReason, str]] = {
     "LATEST.",
     RunReason.CATCH_UP_NONE: f"{_NOT_FIRED} The schedule catches nothing up. {_BACKFILL}",
     RunReason.CALENDAR: "A calendar excluded it.",
-    RunReason.SPACING: "It came too soon after the run before.",
+    RunReason.SPACING: "It came sooner after the run before it than the schedule's spacing allows.",
     RunReason.LIMIT: "A limit was reached: catchUpLimit, if it had been missed, or else maxRuns.",
     RunReason.QUARANTINED: "The schedule was quarantined, because it could not be planned: see "
     "lastError, and mend it by an edit.",

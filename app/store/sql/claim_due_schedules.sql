@@ -10,6 +10,7 @@ SELECT schedule.id, schedule.key, schedule.project_id, schedule.job_id, schedule
        nullif(schedule.calendar_ids, '{}') AS calendar_ids, schedule.effective_from,
        schedule.timing_before::text AS timing_before, schedule.overlap,
        schedule.catch_up, schedule.catch_up_window_seconds, schedule.catch_up_limit,
+       schedule.catch_up_rate_per_minute,
        schedule.parameters::text AS parameters, schedule.tags::text AS tags, schedule.priority,
        schedule.cursor_at, schedule.next_run_at, schedule.has_overrides,
        coalesce(cast(:as_of AS timestamptz), now()) AS as_of,
