@@ -13,9 +13,10 @@ confirmed cancel mean something.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import coroutine
 from typing import Any, cast
 
 import orjson
@@ -46,7 +47,7 @@ from app.handlers.python_calls import (
     type_name,
 )
 from app.handlers.python_thread import TaskThread, ThreadRelay
-from app.handlers.run_capture import RunLogHandler, RunVoice, attributed_to, level_of, speaking
+from app.handlers.run_capture import RunLogHandler, RunVoice, attributed_to, level_of
 from app.handlers.run_context import Cancellation, LiveContext
 from app.handlers.task_modules import known_names_hint
 from tickwheel.tasks import ISOLATIONS, Isolation, ParametersRefused, Task, registered_task
@@ -126,24 +127,30 @@ class PythonHandler:
             return rejected("InvalidParameters", str(error))
 
     async def _inline(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
-        cancellation = Cancellation()
         voice = RunVoice(output)
         arguments = task.arguments(
-            execution.parameters, _context(execution, output, voice, cancellation)
+            execution.parameters, _context(execution, output, voice, Cancellation())
         )
-        with speaking(voice):
+        deadline: asyncio.Timeout | None = None
+        with voice:
             try:
+                call = task.function(**arguments)
+                # Most functions of a herd never wait, and need no timer.
+                try:
+                    awaited = call.send(None)
+                except StopIteration as end:
+                    return _success(end.value)
                 async with asyncio.timeout(execution.timeout_seconds) as deadline:
-                    value = await task.function(**arguments)
+                    value = await _rest_of(call, awaited)
             except asyncio.CancelledError as error:
                 # Ours, or one the function let slip from something it had cancelled itself?
                 if _is_being_cancelled():
                     raise
                 return _failure(error)
             except BaseException as error:  # SystemExit would take the whole worker along.
-                return (
-                    timed_out(execution.timeout_seconds) if deadline.expired() else _failure(error)
-                )
+                if deadline is not None and deadline.expired():
+                    return timed_out(execution.timeout_seconds)
+                return _failure(error)
         return timed_out(execution.timeout_seconds) if deadline.expired() else _success(value)
 
     async def _thread(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
@@ -231,6 +238,21 @@ def _context(
         log_handler=lambda: RunLogHandler(voice),
         cancellation=cancellation,
     )
+
+
+@coroutine
+def _rest_of(call: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+    """Go on with a call that has begun and waits for `awaited`; return what it returns."""
+    try:
+        while True:
+            try:
+                answer = yield awaited
+            except BaseException as error:
+                awaited = call.throw(error)
+            else:
+                awaited = call.send(answer)
+    except StopIteration as end:
+        return end.value
 
 
 def _is_being_cancelled() -> bool:

@@ -22,12 +22,22 @@ _LEVELS = ((logging.ERROR, LogLevel.ERROR), (logging.WARNING, LogLevel.WARNING))
 
 
 class RunVoice:
-    """What one run says: whole lines of both streams, and log records."""
+    """What one run says: whole lines of both streams, and log records.
+
+    As a context manager it takes what is printed and logged inside, to the last word.
+    """
 
     def __init__(self, output: RunOutput) -> None:
         self._output = output
         self._rest: dict[Stream, str] = {}
         self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._token = _voice.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        _voice.reset(self._token)
+        self.finish()
 
     def say(self, stream: Stream, text: str) -> None:
         """Take printed text; lines go out when they are whole."""
@@ -60,16 +70,6 @@ def level_of(number: int) -> LogLevel:
         if number >= least:
             return level
     return LogLevel.INFO if number >= logging.INFO else LogLevel.DEBUG
-
-
-@contextmanager
-def speaking(voice: RunVoice) -> Iterator[None]:
-    """Attribute what is printed and logged inside to this run, to the last word."""
-    try:
-        with attributed_to(voice):
-            yield
-    finally:
-        voice.finish()
 
 
 @contextmanager

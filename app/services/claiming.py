@@ -5,12 +5,11 @@ started (with a lease and a fencing token), skipped with the reason, or set asid
 transaction does not start, nobody executes.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -240,9 +239,10 @@ async def _skip(
 
 def run_changes(rows: Iterable[RowMapping], change: str) -> Iterable[Change]:
     """Return what to announce of changed runs, one change a project."""
-    by_project = sorted(rows, key=lambda row: str(row["project_id"]))
-    for project_id, group in groupby(by_project, key=lambda row: row["project_id"]):
-        members = list(group)
+    by_project: defaultdict[UUID, list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        by_project[row["project_id"]].append(row)
+    for project_id, members in by_project.items():
         yield Change(
             project_id,
             "RUN",
@@ -256,9 +256,10 @@ def run_changes(rows: Iterable[RowMapping], change: str) -> Iterable[Change]:
 def _started_changes(
     runs: Sequence[ClaimedRun], started: Mapping[UUID, RowMapping]
 ) -> Iterable[Change]:
-    by_project = sorted(runs, key=lambda run: str(run.project_id))
-    for project_id, group in groupby(by_project, key=lambda run: run.project_id):
-        members = list(group)
+    by_project: defaultdict[UUID, list[ClaimedRun]] = defaultdict(list)
+    for run in runs:
+        by_project[run.project_id].append(run)
+    for project_id, members in by_project.items():
         yield Change(
             project_id,
             "RUN",

@@ -26,7 +26,6 @@ from app.runtime import Runtime
 from app.services.claiming import ClaimedRun, run_changes
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
-from app.store.counters import OutcomeCounts, count_outcomes
 from app.store.events import record_changes
 from app.store.firing import to_json
 from app.store.run_logs import LogChunk, append_run_logs
@@ -83,12 +82,10 @@ async def finish_attempts(
     """Write the ends of attempts and return how many were still this worker's to write."""
     by_run = {attempt.run.id: attempt for attempt in finished}
     async with runtime.database.transaction() as transaction:
-        rows = await queue.finish_runs(transaction, [_ended(attempt) for attempt in finished])
-        await append_run_logs(transaction, [chunk for attempt in finished for chunk in attempt.log])
-        await queue.insert_attempts(
-            transaction, [_attempt_row(row, by_run[row["id"]], worker) for row in rows]
+        rows, counters = await queue.finish_runs(
+            transaction, [_ended(attempt) for attempt in finished], worker=worker
         )
-        counters = await count_outcomes(transaction, count_finished(rows).values())
+        await append_run_logs(transaction, [chunk for attempt in finished for chunk in attempt.log])
         unblocked = await queue.unblock_runs(transaction, rows)
         limited = [by_run[row["id"]].run.limited_queue for row in rows]
         unblocked += await queue.release_held_runs(transaction, filter(None, limited))
@@ -146,17 +143,35 @@ def _ended(attempt: FinishedAttempt) -> queue.EndedAttempt:
         id=run.id,
         fencing_token=run.fencing_token,
         state=state.value,
-        reason=None if reason is None else reason.value,
-        message=None if outcome.error is None else _storable(outcome.error.message),
-        error=None if outcome.error is None else to_json(error_record(outcome.error)),
-        result=None if outcome.result is None else to_json(outcome.result),
-        crashes=1 if attempt.given_back else 0,
-        delay_seconds=0.0 if delay is None else delay.total_seconds(),
         entry_seconds=attempt.entry_seconds,
         duration_seconds=attempt.duration_seconds,
-        progress=attempt.progress,
-        progress_message=attempt.progress_message and _storable(attempt.progress_message),
+        details=_details(attempt, reason, delay),
     )
+
+
+def _details(
+    attempt: FinishedAttempt, reason: RunReason | None, delay: timedelta | None
+) -> str | None:
+    """Return what there is to say of an end beyond that it succeeded."""
+    outcome, error = attempt.outcome, attempt.outcome.error
+    said = {
+        "result": outcome.result,
+        "progress": attempt.progress,
+        "progress_message": attempt.progress_message and _storable(attempt.progress_message),
+        "exit_code": outcome.exit_code,
+        "http_status": outcome.http_status,
+    }
+    if outcome.state is not RunState.SUCCEEDED:
+        said |= {
+            "outcome": outcome.state.value,
+            "reason": None if reason is None else reason.value,
+            "message": None if error is None else _storable(error.message),
+            "error": None if error is None else error_record(error),
+            "crashes": 1 if attempt.given_back else 0,
+            "delay_seconds": None if delay is None else delay.total_seconds(),
+        }
+    kept = {name: value for name, value in said.items() if value is not None}
+    return to_json(kept) if kept else None
 
 
 def _reason_of(outcome: Outcome) -> RunReason | None:
@@ -199,42 +214,6 @@ def error_record(error: Failure) -> dict[str, Any]:
 
 def _storable(text: str) -> str:
     return clean(text[:_LONGEST_TEXT])
-
-
-def _attempt_row(row: RowMapping, attempt: FinishedAttempt, worker: str) -> queue.AttemptRow:
-    outcome = attempt.outcome
-    return queue.AttemptRow(
-        run_id=row["id"],
-        number=attempt.run.attempt,
-        state=outcome.state.value,
-        worker=worker,
-        started_at=row["started_at"],
-        finished_at=row["ended_at"],
-        error=None if outcome.error is None else to_json(error_record(outcome.error)),
-        exit_code=outcome.exit_code,
-        http_status=outcome.http_status,
-    )
-
-
-def count_finished(rows: Sequence[RowMapping]) -> dict[UUID, OutcomeCounts]:
-    """Add up the final outcomes of each schedule, in the order in which the runs ended."""
-    counts: dict[UUID, OutcomeCounts] = {}
-    for row in sorted(rows, key=lambda row: row["ended_at"]):
-        if row["schedule_id"] is None or row["state"] == RunState.QUEUED:
-            continue
-        count = counts.setdefault(row["schedule_id"], OutcomeCounts(row["schedule_id"]))
-        count.runs += 1
-        count.last_run_at, count.last_run_id = row["started_at"], row["id"]
-        if row["state"] == RunState.SUCCEEDED:
-            count.successes += 1
-            count.failures_since_success = 0
-            count.last_success_for = max(
-                filter(None, (count.last_success_for, row["scheduled_for"]))
-            )
-        elif row["state"] in FAILURES:
-            count.failures += 1
-            count.failures_since_success += 1
-    return counts
 
 
 def schedule_changes(rows: Sequence[RowMapping], counters: Iterable[Any]) -> Iterable[Change]:

@@ -3,7 +3,6 @@
 Every worker sweeps every few seconds; any of them may find a thing, and one of them mends it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,10 +14,9 @@ from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
 from app.handlers.execution import Failure
 from app.runtime import Runtime
 from app.services.claiming import run_changes
-from app.services.finishing import count_finished, error_record, schedule_changes
+from app.services.finishing import error_record, schedule_changes
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
-from app.store.counters import count_outcomes
 from app.store.events import record_changes
 from app.store.firing import to_json
 from app.store.instants import read_now
@@ -70,9 +68,7 @@ async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = Non
         )
         if not lost:
             return 0
-        rows = await queue.finish_runs(transaction, [_ended(row) for row in lost])
-        await queue.insert_attempts(transaction, _attempt_rows(lost))
-        counters = await count_outcomes(transaction, count_finished(rows).values())
+        rows, counters = await queue.finish_runs(transaction, [_ended(row) for row in lost])
         await queue.unblock_runs(transaction, rows)
         changes = [*run_changes(rows, "LOST"), *schedule_changes(rows, counters)]
         await record_changes(transaction, changes)
@@ -100,30 +96,21 @@ def _ended(row: RowMapping) -> queue.EndedAttempt:
         id=row["id"],
         fencing_token=row["fencing_token"],
         state=state.value,
-        reason=reason.value,
-        message=message,
-        error=to_json(error_record(_LOST)),
-        crashes=1,
         duration_seconds=max(0.0, (row["as_of"] - row["started_at"]).total_seconds()),
+        details=to_json(
+            {
+                "outcome": RunState.LOST.value,
+                "worker": row["worker"],
+                "reason": reason.value,
+                "message": message,
+                "error": error_record(_LOST),
+                "crashes": 1,
+            }
+        ),
     )
 
 
 _LOST = Failure(FailureReason.WORKER_LOST, "WorkerLost", "The worker gave no sign of life.")
-
-
-def _attempt_rows(lost: Sequence[RowMapping]) -> list[queue.AttemptRow]:
-    return [
-        queue.AttemptRow(
-            run_id=row["id"],
-            number=row["attempt"],
-            state=RunState.LOST.value,
-            worker=row["worker"],
-            started_at=row["started_at"],
-            finished_at=max(row["as_of"], row["started_at"]),
-            error=to_json(error_record(_LOST)),
-        )
-        for row in lost
-    ]
 
 
 async def seconds_to_next_start(runtime: Runtime) -> float | None:

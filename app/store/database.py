@@ -90,6 +90,9 @@ class Database:
                         "application_name": "tickwheel",
                         "timezone": "UTC",
                         "jit": "off",
+                        # What is hot is in memory: rows that are named are looked up, however few
+                        # PostgreSQL believes there are beside them.
+                        "random_page_cost": "1.1",
                         "statement_timeout": str(int(statement_timeout_seconds * 1000)),
                         # A process that is stopped in the middle of a transaction holds what the
                         # others are waiting for: less than the ten seconds after which it is late.

@@ -31,7 +31,7 @@ class ClosedRun:
 
 @dataclass(frozen=True, slots=True)
 class EndedAttempt:
-    """The end of one attempt, as its worker saw it.
+    """The end of one attempt, as its worker saw it, and the state its run takes.
 
     Durations were measured on a monotonic clock: `entry_seconds` from the claim to the entry into
     the handler, `duration_seconds` from there to the end.
@@ -40,31 +40,21 @@ class EndedAttempt:
     id: UUID
     fencing_token: int
     state: str
-    reason: str | None = None
-    message: str | None = None
-    error: str | None = None
-    result: str | None = None
-    crashes: int = 0
-    delay_seconds: float = 0.0
     entry_seconds: float = 0.0
     duration_seconds: float = 0.0
-    progress: float | None = None
-    progress_message: str | None = None
+    # JSON, for those few that have anything to add: any of `outcome` (the attempt's state, where
+    # it is not the run's), `worker`, `reason`, `message`, `error`, `result`, `crashes`,
+    # `delay_seconds`, `progress`, `progress_message`, `exit_code` and `http_status`.
+    details: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """The kept record of an attempt."""
+class CountedSchedule:
+    """The counters of a schedule after the ends of some of its runs."""
 
-    run_id: UUID
-    number: int
-    state: str
-    worker: str | None
-    started_at: datetime
-    finished_at: datetime
-    error: str | None = None
-    exit_code: int | None = None
-    http_status: int | None = None
+    schedule_id: UUID
+    revision: int
+    consecutive_failures: int
 
 
 async def lock_startable_runs(
@@ -255,17 +245,25 @@ async def read_unfinished(connection: ReadConnection, run_ids: Iterable[UUID]) -
 
 
 async def finish_runs(
-    transaction: Transaction, ended: Sequence[EndedAttempt]
-) -> Sequence[RowMapping]:
-    """Write the ends of attempts; return only those that were still this worker's."""
-    result = await transaction.run_file("finish_runs", as_columns(ended, EndedAttempt))
-    return result.mappings().all()
+    transaction: Transaction, ended: Sequence[EndedAttempt], *, worker: str | None = None
+) -> tuple[Sequence[RowMapping], list[CountedSchedule]]:
+    """Write the ends of attempts, their records and the counters of their schedules.
 
-
-async def insert_attempts(transaction: Transaction, attempts: Sequence[AttemptRow]) -> None:
-    """Keep the records of attempts that have ended."""
-    if attempts:
-        await transaction.run_file("insert_attempts", as_columns(attempts, AttemptRow))
+    Return only those that were still this worker's. `worker` is whose attempts they were, where
+    their details do not say otherwise.
+    """
+    result = await transaction.run_file(
+        "finish_runs", {**as_columns(ended, EndedAttempt), "worker": worker}
+    )
+    rows, counted = list[RowMapping](), list[CountedSchedule]()
+    for row in result.mappings():
+        if row["id"] is not None:
+            rows.append(row)
+        else:
+            counted.append(
+                CountedSchedule(row["schedule_id"], row["revision"], row["consecutive_failures"])
+            )
+    return rows, counted
 
 
 async def renew_leases(

@@ -139,6 +139,8 @@ class Runner:
         if task is None or told is _LOST or told is outcome or (told is not None and not is_urgent):
             return
         self._endings[attempt] = outcome
+        if told is None:
+            task.add_done_callback(partial(self._account_for, attempt, self._held[attempt]))
         task.cancel(KILL_NOW if is_urgent else None)
 
     async def _tasks_ended(self, timeout_seconds: float) -> None:
@@ -192,20 +194,22 @@ class Runner:
             # This process was stopped in between: the runs are not its own any more.
             _log.warning("run.claim_too_late", runs=len(claim.runs))
             return
+        earlier = self._abandon_earlier(claim)
         for run in claim.runs:
             attempt = Attempt(run.id, run.fencing_token)
-            earlier = self._abandon_earlier(run.id)
             self._held[attempt] = run
-            task = asyncio.create_task(self._execute(attempt, run, claimed_at, earlier))
-            self._tasks[attempt] = task
-            task.add_done_callback(partial(self._account_for, attempt, run))
+            self._tasks[attempt] = asyncio.create_task(
+                self._execute(attempt, run, claimed_at, earlier.get(run.id, ()))
+            )
 
-    def _abandon_earlier(self, run_id: UUID) -> list[asyncio.Task[None]]:
-        """Kill what this worker still has of a run that it was given anew: it slept too long."""
-        earlier = [attempt for attempt in self._tasks if attempt.run_id == run_id]
-        for attempt in earlier:
+    def _abandon_earlier(self, claim: Claim) -> dict[UUID, list[asyncio.Task[None]]]:
+        """Kill what this worker still has of runs that it was given anew: it slept too long."""
+        claimed = {run.id for run in claim.runs}
+        earlier: dict[UUID, list[asyncio.Task[None]]] = {}
+        for attempt in [attempt for attempt in self._tasks if attempt.run_id in claimed]:
             self.abandon(*attempt)
-        return [self._tasks[attempt] for attempt in earlier]
+            earlier.setdefault(attempt.run_id, []).append(self._tasks[attempt])
+        return earlier
 
     def _account_for(self, attempt: Attempt, run: ClaimedRun, task: asyncio.Task[None]) -> None:
         """End a run whose task was cancelled before its first step, so that none is forgotten."""

@@ -22,5 +22,6 @@ UPDATE run
   FROM unnest(cast(:id AS uuid[]), cast(:previous_success_for AS timestamptz[]))
        AS given (id, previous_success_for)
  WHERE run.id = given.id
-   AND run.state = 'QUEUED'
+   -- Not false is true here, and keeps PostgreSQL from looking for the rows among all that wait.
+   AND (run.state = 'QUEUED') IS NOT FALSE
 RETURNING run.id, run.fencing_token, run.started_at, run.revision, run.lease_expires_at

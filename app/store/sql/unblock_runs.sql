@@ -1,11 +1,16 @@
 -- unblock_runs: put back the first waiting run of each schedule that a run has left, and as many of
 -- each job as runs have left it; they are judged again when they are claimed. No more than can
 -- start: a thousand waiting runs would be judged and set aside again at the end of each.
+-- Usually nothing waits at all, which is found out first.
 -- SKIP LOCKED: a run that is being judged or cancelled at this moment needs no unblocking; should
 -- it go on waiting, the sweep finds it.
 UPDATE run
    SET blocked_at = NULL
- WHERE run.id IN (
+ WHERE (SELECT EXISTS (SELECT 1
+                         FROM run AS waiting
+                        WHERE waiting.state = 'QUEUED'
+                          AND waiting.blocked_at IS NOT NULL))
+   AND run.id IN (
        SELECT first.id
          FROM unnest(cast(:schedule_ids AS uuid[])) AS ended (schedule_id)
         CROSS JOIN LATERAL (
