@@ -28,6 +28,7 @@ from app.schema.schema import build_schema
 from app.schema.sockets import SocketView
 from app.services.access import Credentials, Doorkeeper, Unauthenticated
 from app.services.live.hub import FeedHub
+from app.services.single_sign_on import Grant, Provider, SingleSignOn
 from app.services.status import read_status
 from app.store.migrate import is_current
 
@@ -84,7 +85,11 @@ class _Application:
     def _open(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._hub = FeedHub(runtime)
-        self._doorkeeper = Doorkeeper(runtime, admin_token=self._settings.admin_token or None)
+        self._doorkeeper = Doorkeeper(
+            runtime,
+            admin_token=self._settings.admin_token or None,
+            sign_on=_sign_on(self._settings),
+        )
         self._endpoint = GraphQLEndpoint(
             self._schema,
             runtime,
@@ -161,3 +166,19 @@ class _Application:
             headers = {"WWW-Authenticate": "Bearer"}
             return PlainTextResponse(f"{error}\n", status_code=401, headers=headers)
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _sign_on(settings: Settings) -> SingleSignOn | None:
+    """Return what checks the tokens of the identity provider, if the settings name one."""
+    if not settings.jwt_issuer:
+        return None
+    return SingleSignOn(
+        Provider(
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            jwks_url=settings.jwt_jwks_url or None,
+            algorithms=settings.jwt_algorithms,
+            groups_claim=settings.jwt_groups_claim,
+            grants=tuple(Grant.parse(text) for text in settings.jwt_grants),
+        )
+    )

@@ -20,11 +20,14 @@ from pydantic.fields import FieldInfo
 
 from app.core.durations import format_duration, parse_duration
 from app.core.errors import Invalid, InvalidInput
+from app.core.vocabulary import Role
 from app.sealing import Keyring
 
 PREFIX = "TICKWHEEL_"
 # Set in the environment of every run, beside other names that are no settings either.
 _MARK_OF_A_RUN = "TICKWHEEL_RUN_ID"
+# Whoever knows the secret of a symmetric one could sign as anybody.
+_ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
 
@@ -85,6 +88,29 @@ def _url_of(*schemes: str) -> Callable[[str], str]:
         return value
 
     return check
+
+
+def _url_to_trust(value: str) -> str:
+    parts = urlsplit(value)
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if value and not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
+        raise ValueError("the URL must begin with https://")
+    return value
+
+
+def _algorithms(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not set(value) <= set(_ASYMMETRIC):
+        raise ValueError("an algorithm that is not allowed")
+    return value
+
+
+def _grants(value: tuple[str, ...]) -> tuple[str, ...]:
+    for grant in value:
+        group, _, rest = grant.rpartition("=")
+        project, _, role = rest.rpartition(":")
+        if not group or not project or role not in set(Role):
+            raise ValueError(f"{grant!r} is no grant")
+    return value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
@@ -171,6 +197,39 @@ class Settings(BaseModel):
         allowed="at least 32 characters, none of them blank (`openssl rand -hex 32` makes one)",
         secret=True,
         pattern=r"^\S{32,512}$",
+    )
+    jwt_issuer: Annotated[str, AfterValidator(_url_to_trust)] = _setting(
+        "",
+        "OpenID Connect provider whose tokens are accepted, by its issuer URL.",
+        allowed="an `https://` URL, or `http://` on a loopback address",
+    )
+    jwt_audience: str = _setting(
+        "",
+        "What the provider's tokens must name as their audience. Needed with "
+        "`TICKWHEEL_JWT_ISSUER`.",
+        allowed="a text",
+    )
+    jwt_jwks_url: Annotated[str, AfterValidator(_url_to_trust)] = _setting(
+        "",
+        "Where the provider's keys are; not set: what its discovery document says.",
+        allowed="an `https://` URL, or `http://` on a loopback address",
+    )
+    jwt_algorithms: Annotated[Names, AfterValidator(_algorithms)] = _setting(
+        ("RS256", "ES256", "EdDSA"),
+        "Signature algorithms that are accepted; never symmetric ones.",
+        allowed=f"names, separated by commas: `{' '.join(_ASYMMETRIC)}`",
+    )
+    jwt_groups_claim: str = _setting(
+        "groups",
+        "Claim that lists a person's groups or roles; dots lead into objects.",
+        allowed="a name, or a path such as `realm_access.roles`",
+        min_length=1,
+    )
+    jwt_grants: Annotated[Names, AfterValidator(_grants)] = _setting(
+        (),
+        "What the members of a group may do. `*` stands for every project; `*:ADMIN` also "
+        "administers the instance.",
+        allowed="`group=project:ROLE`, separated by commas: `ops=*:ADMIN,billing=billing:EDITOR`",
     )
     graphiql: Flag = _setting(
         False,
@@ -384,6 +443,12 @@ def _contradictions(settings: Settings) -> Iterator[Invalid]:
         yield _wrong("sweep_seconds", f"{settings.sweep_seconds:g}")
     if settings.allow_shell and not settings.allow_commands:
         yield _wrong("allow_shell", "true")
+    if settings.jwt_issuer and not settings.jwt_audience:
+        yield Invalid(
+            "TICKWHEEL_JWT_ISSUER is set and TICKWHEEL_JWT_AUDIENCE is not. Allowed: both, or "
+            "neither; without an audience a token for any other service would be accepted.",
+            path=["TICKWHEEL_JWT_AUDIENCE"],
+        )
     if settings.worker_port == settings.port and settings.worker_host == settings.host:
         yield Invalid(
             f"TICKWHEEL_WORKER_PORT is {settings.worker_port}, as is TICKWHEEL_PORT. "

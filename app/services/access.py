@@ -2,7 +2,8 @@
 
 Nothing is answered without a principal. A bearer token `tw_<id>.<secret>` is bound to one project,
 or belongs to an instance administrator, who names a project or gets the default one; the
-administrator's token of the settings is accepted as it stands. Secrets are compared by their
+administrator's token of the settings is accepted as it stands. A person comes with a token that an
+identity provider has signed (`single_sign_on`). Secrets are compared by their
 SHA-256, in constant time. Every service asks `Principal.require` before it does anything.
 """
 
@@ -14,16 +15,26 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from uuid import UUID
 
+import structlog
+
 from app.core.errors import Forbidden, NotFound
 from app.core.vocabulary import ActorKind, Role
 from app.models import ApiToken, Project
 from app.models.columns import ActorRecord, new_id
 from app.runtime import Runtime
+from app.services.single_sign_on import (
+    EVERY_PROJECT,
+    Expired,
+    NotAccepted,
+    Person,
+    SingleSignOn,
+)
 from app.store.database import ReadConnection
 from app.store.projects import read_project, read_project_by_key
 from app.store.tokens import note_token_used, read_token
 
 DEFAULT_PROJECT = "default"
+_DOTS_OF_A_JWT = 2
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _MAY = {
     Role.VIEWER: "read",
@@ -33,12 +44,18 @@ _MAY = {
 }
 
 
+_log = structlog.get_logger(__name__)
+
+
 class Refusal(Enum):
     """Why a caller is not known to us."""
 
     MISSING = "Send an API token: `Authorization: Bearer tw_...`."
     UNKNOWN = "The API token is not valid."
     EXPIRED = "The API token has expired."
+    NOT_ACCEPTED = "The token of the identity provider is not valid here."
+    SIGNED_OUT = "The token of the identity provider has expired."
+    WITHOUT_GRANT = "You are known, but no group of yours may do anything here."
 
 
 class Unauthenticated(Exception):
@@ -149,8 +166,11 @@ def issue_token(
 class Doorkeeper:
     """Tells who a caller is."""
 
-    def __init__(self, runtime: Runtime, *, admin_token: str | None) -> None:
+    def __init__(
+        self, runtime: Runtime, *, admin_token: str | None, sign_on: SingleSignOn | None = None
+    ) -> None:
         self._runtime = runtime
+        self._sign_on = sign_on
         self._admin_hash = sha256(admin_token.encode()).digest() if admin_token else None
 
     async def identify(self, credentials: Credentials) -> Principal:
@@ -164,9 +184,11 @@ class Doorkeeper:
             actor = ActorRecord(kind=ActorKind.TOKEN.value, id=None, name="admin")
             return Principal(actor, Role.ADMIN, project.id, governs=True)
         token = TokenText.parse(text)
-        if token is None:
-            raise Unauthenticated(Refusal.UNKNOWN)
-        return await self._identify_token(token, credentials.project_key)
+        if token is not None:
+            return await self._identify_token(token, credentials.project_key)
+        if self._sign_on is not None and text.count(".") == _DOTS_OF_A_JWT:
+            return await self._identify_person(self._sign_on, text, credentials.project_key)
+        raise Unauthenticated(Refusal.UNKNOWN)
 
     def _is_admin(self, text: str) -> bool:
         if self._admin_hash is None:
@@ -188,10 +210,45 @@ class Doorkeeper:
         governs = row.project_id is None
         return Principal(actor, row.role, project.id, expires_at=row.expires_at, governs=governs)
 
+    async def _identify_person(
+        self, sign_on: SingleSignOn, text: str, project_key: str | None
+    ) -> Principal:
+        try:
+            person = await sign_on.identify(text)
+        except Expired as error:
+            raise Unauthenticated(Refusal.SIGNED_OUT) from error
+        except NotAccepted as error:
+            _log.info("sign_on.refused", reason=str(error))
+            raise Unauthenticated(Refusal.NOT_ACCEPTED) from error
+        if not person.roles:
+            raise Unauthenticated(Refusal.WITHOUT_GRANT)
+        key = project_key or _usual_project(person)
+        everywhere = person.roles.get(EVERY_PROJECT)
+        held = [role for role in (person.roles.get(key), everywhere) if role is not None]
+        if not held:
+            raise _unknown_project(key)
+        async with self._runtime.database.reading(None) as connection:
+            project = await _choose_project(connection, key)
+        actor = ActorRecord(kind=ActorKind.USER.value, id=person.subject, name=person.name)
+        return Principal(
+            actor,
+            max(held, key=_RANK.__getitem__),
+            project.id,
+            expires_at=person.expires_at,
+            governs=everywhere is Role.ADMIN,
+        )
+
     async def _note_use(self, row: ApiToken, now: datetime) -> None:
         if row.last_used_at is None or (now - row.last_used_at).total_seconds() > 60:
             async with self._runtime.database.transaction() as transaction:
                 await note_token_used(transaction, row.id)
+
+
+def _usual_project(person: Person) -> str:
+    """Return the project of somebody who names none: the only one, or the default."""
+    if EVERY_PROJECT in person.roles or len(person.roles) > 1:
+        return DEFAULT_PROJECT
+    return next(iter(person.roles))
 
 
 def _bearer(authorization: str | None) -> str | None:
