@@ -68,6 +68,39 @@ CREATE TABLE public.audit_unsealed (
     audit_id uuid NOT NULL
 );
 
+CREATE TABLE public.backfill (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    schedule_id uuid NOT NULL,
+    schedule_version integer NOT NULL,
+    state character varying(32) NOT NULL,
+    message text,
+    started_by jsonb,
+    created_at timestamp with time zone NOT NULL,
+    cancel_requested_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    revision integer NOT NULL,
+    from_at timestamp with time zone NOT NULL,
+    until_at timestamp with time zone NOT NULL,
+    only_missing boolean NOT NULL,
+    overlap character varying(32) NOT NULL,
+    rate_per_minute integer,
+    counted_at timestamp with time zone NOT NULL,
+    cursor_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone NOT NULL,
+    total integer NOT NULL,
+    made integer NOT NULL,
+    failed integer NOT NULL,
+    next_due_at timestamp with time zone NOT NULL,
+    step_at timestamp with time zone,
+    CONSTRAINT backfill_is_over CHECK ((((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying])::text[])) = (finished_at IS NULL))),
+    CONSTRAINT backfill_over_is_left_alone CHECK (((finished_at IS NULL) OR (step_at IS NULL))),
+    CONSTRAINT backfill_overlap CHECK (((overlap)::text = ANY ((ARRAY['SKIP'::character varying, 'ALLOW'::character varying, 'QUEUE_ONE'::character varying, 'QUEUE_ALL'::character varying, 'CANCEL_RUNNING'::character varying])::text[]))),
+    CONSTRAINT backfill_range CHECK ((until_at >= from_at)),
+    CONSTRAINT backfill_rate CHECK ((rate_per_minute > 0)),
+    CONSTRAINT backfill_state CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying, 'COMPLETED'::character varying, 'CANCELLED'::character varying])::text[])))
+);
+
 CREATE TABLE public.calendar (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -248,6 +281,7 @@ CASE cause
     WHEN 'BACKFILL'::text THEN 2
     ELSE 0
 END) STORED NOT NULL,
+    backfill_id uuid,
     CONSTRAINT run_attempts CHECK ((attempt <= (max_attempts + crash_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
     CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
@@ -472,6 +506,9 @@ ALTER TABLE ONLY public.audit_seal
 ALTER TABLE ONLY public.audit_unsealed
     ADD CONSTRAINT audit_unsealed_pkey PRIMARY KEY (audit_id);
 
+ALTER TABLE ONLY public.backfill
+    ADD CONSTRAINT backfill_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_pkey PRIMARY KEY (id);
 
@@ -533,6 +570,12 @@ CREATE INDEX audit_list ON public.audit USING btree (project_id, id);
 
 CREATE INDEX audit_of_subject ON public.audit USING btree (subject_id, id);
 
+CREATE INDEX backfill_list ON public.backfill USING btree (project_id, id);
+
+CREATE INDEX backfill_of_schedule ON public.backfill USING btree (schedule_id, id);
+
+CREATE INDEX backfill_step ON public.backfill USING btree (step_at, id) WHERE (step_at IS NOT NULL);
+
 CREATE UNIQUE INDEX calendar_key ON public.calendar USING btree (project_id, key);
 
 CREATE INDEX event_at ON public.event USING btree (at);
@@ -549,9 +592,13 @@ CREATE INDEX job_list ON public.job USING btree (project_id, id);
 
 CREATE UNIQUE INDEX occurrence_override_at ON public.occurrence_override USING btree (schedule_id, at) WHERE (undone_at IS NULL);
 
+CREATE INDEX run_again ON public.run USING btree (schedule_id, scheduled_for) WHERE ((cause)::text = ANY ((ARRAY['RERUN'::character varying, 'BACKFILL'::character varying])::text[]));
+
 CREATE INDEX run_blocked ON public.run USING btree (schedule_id, job_id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL));
 
 CREATE INDEX run_busy ON public.run USING btree (schedule_id, next_attempt_at) WHERE (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) AND (schedule_id IS NOT NULL));
+
+CREATE INDEX run_busy_backfill ON public.run USING btree (backfill_id, scheduled_for) WHERE (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) AND (backfill_id IS NOT NULL));
 
 CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
 
@@ -564,6 +611,8 @@ CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::tex
 CREATE INDEX run_list ON public.run USING btree (project_id, id);
 
 CREATE UNIQUE INDEX run_occurrence ON public.run USING btree (schedule_id, scheduled_for) WHERE ((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying])::text[]));
+
+CREATE UNIQUE INDEX run_of_backfill ON public.run USING btree (backfill_id, scheduled_for) WHERE (backfill_id IS NOT NULL);
 
 CREATE INDEX run_of_job ON public.run USING btree (job_id, id);
 
@@ -608,6 +657,9 @@ ALTER TABLE ONLY public.api_token
 
 ALTER TABLE ONLY public.attempt
     ADD CONSTRAINT attempt_run_id_fkey FOREIGN KEY (run_id) REFERENCES public.run(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.backfill
+    ADD CONSTRAINT backfill_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

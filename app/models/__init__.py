@@ -5,6 +5,7 @@ One module per table or per small family. Importing this package registers all o
 """
 
 from app.models.audit import AuditEntry, AuditSeal, UnsealedEntry
+from app.models.backfill import Backfill
 from app.models.calendar import Calendar
 from app.models.event import Event
 from app.models.idempotency import IdempotencyRecord
@@ -24,6 +25,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "AuditSeal",
+    "Backfill",
     "Calendar",
     "Event",
     "Halt",

@@ -46,6 +46,28 @@ class Run(SQLModel, table=True):
             postgresql_include=["range_end", "id"],
             postgresql_where=text("range_end IS NOT NULL"),
         ),
+        # As above, for each backfill.
+        Index(
+            "run_of_backfill",
+            "backfill_id",
+            "scheduled_for",
+            unique=True,
+            postgresql_where=text("backfill_id IS NOT NULL"),
+        ),
+        # Those of a backfill that have not ended.
+        Index(
+            "run_busy_backfill",
+            "backfill_id",
+            "scheduled_for",
+            postgresql_where=text("state IN ('QUEUED', 'RUNNING') AND backfill_id IS NOT NULL"),
+        ),
+        # Further runs of an occurrence: a backfill asks which has succeeded.
+        Index(
+            "run_again",
+            "schedule_id",
+            "scheduled_for",
+            postgresql_where=text("cause IN ('RERUN', 'BACKFILL')"),
+        ),
         # What the claim reads: the queue.
         Index(
             "run_queue",
@@ -104,6 +126,7 @@ class Run(SQLModel, table=True):
     schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
     schedule_version: int | None = None
     rerun_of_id: UUID | None = None
+    backfill_id: UUID | None = None
     revision: int = 1
 
     state: RunState = Field(default=RunState.QUEUED, sa_type=word_type(RunState, "run_state"))

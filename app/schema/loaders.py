@@ -8,6 +8,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from app.models import Attempt, Calendar, Job, OccurrenceOverride, Project, Run, Worker
+from app.store.backfills import BackfillRecord, read_backfills
 from app.store.calendars import read_calendars
 from app.store.database import Database, ReadConnection
 from app.store.jobs import read_jobs
@@ -57,6 +58,13 @@ class Loaders:
     def runs(self) -> DataLoader[UUID, Run | None]:
         """Load runs by id."""
         return self._by_id(lambda connection, ids: read_runs(connection, self._project_id, ids))
+
+    @cached_property
+    def backfills(self) -> DataLoader[UUID, BackfillRecord | None]:
+        """Load backfills by id."""
+        return self._by_id(
+            lambda connection, ids: read_backfills(connection, self._project_id, ids)
+        )
 
     @cached_property
     def attempts(self) -> DataLoader[UUID, list[Attempt] | None]:

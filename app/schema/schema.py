@@ -29,6 +29,7 @@ from app.schema.errors import (
 )
 from app.schema.limits import CheckedDocument
 from app.schema.operations.audit import AuditQueries
+from app.schema.operations.backfills import BackfillMutations, BackfillQueries
 from app.schema.operations.bulk import BulkMutations
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.control import ControlMutations
@@ -57,6 +58,7 @@ class Query(
     CalendarQueries,
     SecretQueries,
     RunQueries,
+    BackfillQueries,
     InstanceQueries,
     ProjectQueries,
     TokenQueries,
@@ -76,6 +78,7 @@ class Mutation(
     ProjectMutations,
     TokenMutations,
     SecretMutations,
+    BackfillMutations,
 ):
     """The writes."""
 

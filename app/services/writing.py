@@ -38,6 +38,7 @@ class Subject(StrEnum):
     WORKER = "WORKER"
     PROJECT = "PROJECT"
     TOKEN = "TOKEN"  # noqa: S105 - a kind of subject
+    BACKFILL = "BACKFILL"
 
 
 @dataclass(frozen=True, slots=True)

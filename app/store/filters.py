@@ -69,6 +69,7 @@ class RunFilter:
     causes: tuple[RunCause, ...] | None = None
     job_id: UUID | None = None
     schedule_id: UUID | None = None
+    backfill_id: UUID | None = None
     queues: tuple[str, ...] | None = None
     tags: Tags = ()
     scheduled_for: TimeRange | None = None
@@ -88,7 +89,11 @@ class RunFilter:
                 (Run.cause, self.causes),
                 (Run.queue, self.queues),
             ),
-            *_equal((Run.job_id, self.job_id), (Run.schedule_id, self.schedule_id)),
+            *_equal(
+                (Run.job_id, self.job_id),
+                (Run.schedule_id, self.schedule_id),
+                (Run.backfill_id, self.backfill_id),
+            ),
             *_tagged(Run.tags, self.tags),
             *_within((Run.scheduled_for, self.scheduled_for), (Run.finished_at, self.finished_at)),
             *_nested(self),

@@ -54,6 +54,24 @@ async def read_standing_overrides(
     return (await read_overrides_to_plan(connection, [schedule_id]))[schedule_id]
 
 
+async def read_overrides_between(
+    connection: ReadConnection, schedule_id: UUID, *, after: datetime, until: datetime
+) -> Sequence[Override]:
+    """Return what was decided about the occurrences in (after, until], settled or not."""
+    query = (
+        select(OccurrenceOverride, Schedule.timezone)
+        .join(Schedule, col(Schedule.id) == col(OccurrenceOverride.schedule_id))
+        .where(
+            col(OccurrenceOverride.schedule_id) == schedule_id,
+            col(OccurrenceOverride.at) > after,
+            col(OccurrenceOverride.at) <= until,
+            col(OccurrenceOverride.undone_at).is_(None),
+            not_(col(OccurrenceOverride.orphaned)),
+        )
+    )
+    return [override_of(row, timezone) for row, timezone in (await connection.exec(query)).all()]
+
+
 async def read_override(
     connection: ReadConnection, schedule_id: UUID, at: datetime
 ) -> OccurrenceOverride | None:

@@ -22,11 +22,13 @@ from app.core.vocabulary import WorkerRequest, WorkerState
 from app.handlers.registry import Handlers
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
+from app.services.backfills import advance_backfills
 from app.services.firing import fire_due
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
 from app.store.workers import WorkerIdentity, WorkerOrders
 from app.worker.arq_worker import run_arq_worker
+from app.worker.backfiller import carry_backfills_on
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
 from app.worker.runner import Runner
@@ -92,6 +94,7 @@ async def tick_once(settings: Settings) -> None:
     """Fire what is due now, for those who start it from a cron of their own."""
     async with open_runtime(settings) as runtime:
         fired = await fire_due(runtime)
+        await advance_backfills(runtime)
         _log.info("tick.done", schedules=fired.schedules, runs=fired.runs)
 
 
@@ -126,7 +129,12 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         zones = asyncio.create_task(follow_zone_rules(runtime))
         finding = [
             asyncio.create_task(loop)
-            for loop in (bell, ticker.run(), Sweeper(runtime, runner).run())
+            for loop in (
+                bell,
+                ticker.run(),
+                Sweeper(runtime, runner).run(),
+                carry_backfills_on(runtime),
+            )
         ]
         running = [
             asyncio.create_task(loop)

@@ -123,6 +123,9 @@ class RunFilter:
     schedule_id: strawberry.ID | None = strawberry.field(
         default=None, description="Of this schedule."
     )
+    backfill_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Of this backfill."
+    )
     queue: list[str] | None = strawberry.field(default=None, description="In one of these queues.")
     tags: list[TagInput] | None = strawberry.field(default=None, description="With all these tags.")
     scheduled_for: TimeFilter | None = strawberry.field(
@@ -148,6 +151,7 @@ class RunFilter:
             causes=_values(self.cause),
             job_id=_id(Kind.JOB, self.job_id, "jobId"),
             schedule_id=_id(Kind.SCHEDULE, self.schedule_id, "scheduleId"),
+            backfill_id=_id(Kind.BACKFILL, self.backfill_id, "backfillId"),
             queues=_values(self.queue),
             tags=read_tag_pairs(self.tags),
             scheduled_for=None if self.scheduled_for is None else self.scheduled_for.read(),

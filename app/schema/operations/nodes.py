@@ -11,6 +11,7 @@ from app.core.errors import LimitExceeded
 from app.core.ids import Kind, split_id
 from app.schema.connections import MOST
 from app.schema.context import Info
+from app.schema.types.backfills import Backfill
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Node
 from app.schema.types.jobs import Job
@@ -67,6 +68,11 @@ async def _run(info: Info, id_: UUID) -> Node | None:
     return None if row is None else Run.of(row)
 
 
+async def _backfill(info: Info, id_: UUID) -> Node | None:
+    record = await info.context.loaders.backfills.load(id_)
+    return None if record is None else Backfill.of(record)
+
+
 async def _calendar(info: Info, id_: UUID) -> Node | None:
     row = await info.context.loaders.calendars.load(id_)
     is_ours = row is not None and row.project_id == info.context.principal.project_id
@@ -89,6 +95,7 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
     Kind.RUN: _run,
+    Kind.BACKFILL: _backfill,
     Kind.CALENDAR: _calendar,
     Kind.PROJECT: _project,
     Kind.SECRET: _secret,

@@ -3,10 +3,12 @@
 import strawberry
 
 from app.schema.errors import UserError
+from app.schema.types.backfills import Backfill
 from app.schema.types.jobs import Job
 from app.schema.types.runs import Run
 from app.schema.types.scheduler import Queue, SchedulerStatus, Worker
 from app.schema.types.schedules import Schedule
+from app.schema.types.timings import Occurrence
 
 _REPLAYED = "Whether this is the result of an earlier request with the same idempotency key."
 _ERRORS = "Why it was not done; empty when it was."
@@ -35,6 +37,28 @@ class RunPayload:
     """A payload."""
 
     run: Run | None = strawberry.field(default=None, description="The run.")
+    replayed: bool = strawberry.field(default=False, description=_REPLAYED)
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of starting or steering a backfill.")
+class BackfillPayload:
+    """A payload."""
+
+    backfill: Backfill | None = strawberry.field(
+        default=None, description="The backfill; null for a dry run."
+    )
+    planned: list[Occurrence] = strawberry.field(
+        default_factory=list,
+        description="Of a start or a dry run: the occurrences that run, the first 500.",
+    )
+    count: int = strawberry.field(
+        default=0,
+        description="How many those are; of a long range only the beginning is counted here.",
+    )
+    count_is_exact: bool = strawberry.field(
+        default=True, description="Whether the whole range is counted."
+    )
     replayed: bool = strawberry.field(default=False, description=_REPLAYED)
     errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 

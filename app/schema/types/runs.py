@@ -27,6 +27,7 @@ from app.store.pages import SortKey
 from app.store.runs import count_runs, page_runs, select_runs
 
 if TYPE_CHECKING:
+    from app.schema.types.backfills import Backfill
     from app.schema.types.jobs import Job
     from app.schema.types.schedules import Schedule
 
@@ -159,6 +160,18 @@ class Run(Node):
         row = await info.context.loaders.runs.load(self.row.rerun_of_id)
         return None if row is None else Run.of(row)
 
+    @strawberry.field(description="The backfill that made it.")
+    async def backfill(
+        self, info: Info
+    ) -> Annotated["Backfill", strawberry.lazy("app.schema.types.backfills")] | None:
+        """Load the backfill."""
+        from app.schema.types.backfills import Backfill
+
+        if self.row.backfill_id is None:
+            return None
+        record = await info.context.loaders.backfills.load(self.row.backfill_id)
+        return None if record is None else Backfill.of(record)
+
     @strawberry.field(description="The worker that has it, or had it last.")
     async def worker(self, info: Info) -> Worker | None:
         """Load the worker."""
@@ -278,12 +291,14 @@ class RunConnection:
         order: RunOrder | None = None,
         job_id: UUID | None = None,
         schedule_id: UUID | None = None,
+        backfill_id: UUID | None = None,
     ) -> "RunConnection":
         """Return one page, the newest first unless ordered otherwise."""
         name, stored_order = run_order(order)
         whole = store.RunFilter(
             job_id=job_id,
             schedule_id=schedule_id,
+            backfill_id=backfill_id,
             all_of=() if narrowed is None else (narrowed.read(),),
         )
         query = select_runs(context.principal.project_id, whole)

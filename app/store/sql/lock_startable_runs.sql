@@ -36,8 +36,8 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        job.concurrency_limit AS job_concurrency_limit,
        project.key AS project_key, schedule.key AS schedule_key, schedule.overlap_limit,
        schedule.max_runs IS NOT NULL OR schedule.spacing_seconds IS NOT NULL AS is_limited,
-       -- A run made again works on the same interval as the first time.
-       CASE WHEN startable.cause = 'RERUN' THEN startable.previous_success_for
+       -- A run made again works on the same interval as the first time; a backfill's has its own.
+       CASE WHEN startable.cause IN ('RERUN', 'BACKFILL') THEN startable.previous_success_for
             ELSE counters.last_success_for END AS previous_success_for,
        coalesce(control.paused OR control.concurrency_limit IS NOT NULL, false)
        AS queue_is_controlled,
