@@ -18,6 +18,7 @@ BENCHMARKS = {
     "creation": "schedules created through GraphQL",
     "herd": "once-schedules due at the same instant",
     "each_second": "one schedule, due each second",
+    "chatty": "a command that prints 100,000 lines a second, and the others meanwhile",
     "time": "next instants",
     "bounded_reads": "reads over all of a million schedules",
     "lines": "lines of code per layer",

@@ -24,6 +24,8 @@ from app.store.migrate import upgrade
 _PATIENCE_SECONDS = 60.0
 _JOB = """mutation($input: JobCreateInput!) {
     jobCreate(input: $input) { job { id } errors { message } } }"""
+_TRIGGER = """mutation($input: JobTriggerInput!) {
+    jobTrigger(input: $input) { run { id } errors { message } } }"""
 _SCHEDULES = """mutation($inputs: [ScheduleCreateInput!]!) {
     schedulesCreate(inputs: $inputs) { results { id } errors { message } } }"""
 
@@ -54,6 +56,17 @@ class Instance:
         payload = await self.ask(_JOB, input={"key": key, "kind": "PYTHON", "config": config})
         return str(payload["job"]["id"])
 
+    async def create_command(self, key: str, argv: list[str]) -> str:
+        """Create a job that runs a program, and return its id."""
+        payload = await self.ask(
+            _JOB, input={"key": key, "kind": "COMMAND", "config": {"argv": argv}}
+        )
+        return str(payload["job"]["id"])
+
+    async def trigger(self, job_id: str) -> str:
+        """Queue a run of a job, and return its id."""
+        return str((await self.ask(_TRIGGER, input={"id": job_id}))["run"]["id"])
+
     async def create_schedules(
         self, job_id: str, keys: list[str], timing: dict[str, Any], **fields: Any
     ) -> None:
@@ -81,8 +94,8 @@ class Instance:
 
 
 @asynccontextmanager
-async def running_instance() -> AsyncIterator[Instance]:
-    """Start everything, and stop and remove everything."""
+async def running_instance(**settings: str) -> AsyncIterator[Instance]:
+    """Start everything, with settings of one's own, and stop and remove everything."""
     directory = Path(tempfile.mkdtemp(prefix="tickwheel-bench-", dir="/tmp"))
     token = secrets.token_hex(32)
     async with AsyncExitStack() as stack:
@@ -94,7 +107,7 @@ async def running_instance() -> AsyncIterator[Instance]:
         database_url, redis_url = await asyncio.gather(postgres.start(), redis.start())
         await upgrade(database_url)
         port = _free_port()
-        environment = _environment(database_url, redis_url, token, port)
+        environment = {**_environment(database_url, redis_url, token, port), **settings}
         programs = {
             name: await stack.enter_async_context(_program(name, environment, directory))
             for name in ("api", "worker")
