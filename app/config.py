@@ -300,7 +300,7 @@ class Settings(BaseModel):
     )
     allow_shell: Flag = _setting(
         False,
-        "Whether commands may be shell lines. Needs `TICKWHEEL_ALLOW_COMMANDS`.",
+        "Whether projects may be given the right to shell lines. Needs `TICKWHEEL_ALLOW_COMMANDS`.",
         allowed="`true` or `false`",
     )
     command_user: str | None = _setting(

@@ -218,6 +218,7 @@ CREATE TABLE public.project (
     defaults jsonb NOT NULL,
     retention_seconds integer NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    shell_allowed boolean DEFAULT false NOT NULL,
     CONSTRAINT project_retention CHECK ((retention_seconds > 0))
 );
 

@@ -94,7 +94,11 @@ def read_command_config(config: Mapping[str, Any], options: HandlerOptions) -> C
 def _read_argv(fields: Fields, options: HandlerOptions) -> tuple[str, ...]:
     argv = fields.items("argv", [])
     if not options.allow_shell:
-        fields.refuse("shell", "Shell text is not allowed here; give the program as argv.")
+        fields.refuse(
+            "shell",
+            "This project has no right to shell lines, which the instance's administrator gives; "
+            "give the program as argv.",
+        )
     elif (shell := fields.text("shell")) is not None:
         if argv:
             fields.problem("Give argv or shell, not both.", "shell")
@@ -134,7 +138,8 @@ class CommandHandler:
 
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
         """Run the command; see `guarded_process.run_guarded` for what is promised at the end."""
-        config = read_command_config(execution.config, self._options)
+        rights = self._options.of_project(shell_allowed=execution.shell_allowed)
+        config = read_command_config(execution.config, rights)
         stdout = LineWriter(output, "stdout")
         stderr = LineWriter(output, "stderr")
         end = await run_guarded(

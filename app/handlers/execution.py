@@ -44,6 +44,8 @@ class Execution:
     # names them inside a text. All of them, and what a handler learns, are in `redaction`.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     redaction: Redaction | None = None
+    # The right of its project, as it is at the claim.
+    shell_allowed: bool = False
 
     @property
     def public_run_id(self) -> str:

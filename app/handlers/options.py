@@ -6,7 +6,7 @@ never comes from the API.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DEFAULT_LIMITS: Mapping[str, int] = {"files": 1024, "fileSizeMb": 4096}
 
@@ -42,3 +42,9 @@ class HandlerOptions:
 
     # Modules whose `@task` functions may be run: TICKWHEEL_TASKS.
     task_modules: tuple[str, ...] = ()
+
+    def of_project(self, *, shell_allowed: bool) -> "HandlerOptions":
+        """Return what is left for a project that has, or has not, the right to shell lines."""
+        if shell_allowed or not self.allow_shell:
+            return self
+        return replace(self, allow_shell=False)

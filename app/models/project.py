@@ -23,6 +23,8 @@ class Project(SQLModel, table=True):
     # Defaults of its jobs and schedules; a missing entry means the instance's setting.
     defaults: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     retention_seconds: int = 90 * 86_400
+    # Whether its commands may be shell lines, where the instance allows any.
+    shell_allowed: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = Field(
         sa_type=Instant, sa_column_kwargs={"server_default": text("now()")}
     )

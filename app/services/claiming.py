@@ -320,6 +320,7 @@ def _execution(row: RowMapping, started: RowMapping) -> Execution:
         previous_success_at=row["previous_success_for"],
         timeout_seconds=row["job_timeout_seconds"],
         lease_token=started["fencing_token"],
+        shell_allowed=row["shell_allowed"],
     )
 
 

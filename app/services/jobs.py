@@ -23,6 +23,7 @@ from app.core.retry import RetryPolicy
 from app.core.secret_references import AnySecret, with_secrets
 from app.core.vocabulary import JobKind, OnWorkerLost, Role
 from app.handlers.needs import needs_of
+from app.handlers.options import HandlerOptions
 from app.handlers.registry import validate_config
 from app.models import Job
 from app.models.columns import new_id
@@ -30,7 +31,7 @@ from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.access import Principal
 from app.services.findings import Findings
-from app.services.projects import defaults_of
+from app.services.projects import defaults_of, rights_of
 from app.services.rules import (
     check_description,
     check_key,
@@ -93,8 +94,9 @@ async def create_job(runtime: Runtime, principal: Principal, request: JobRequest
         check_key(request.key)
     async with runtime.database.reading(principal.project_id) as connection:
         defaults = await defaults_of(runtime, connection, principal.project_id)
+        rights = await rights_of(runtime, connection, principal.project_id)
     columns = {**_default_columns(defaults, request.key), **_columns(request.fields, findings)}
-    _check_definition(runtime, request.kind, columns, findings)
+    _check_definition(rights, request.kind, columns, findings)
     findings.raise_if_any()
     written, job_id = Written(), new_id()
     async with runtime.database.transaction(principal.project_id) as transaction:
@@ -144,7 +146,8 @@ async def update_job_definition(
         findings = Findings()
         defaults = await defaults_of(runtime, transaction, principal.project_id)
         given = _columns(fields, findings, cleared=_default_columns(defaults, job.key))
-        _check_definition(runtime, job.kind, {**job.model_dump(), **given}, findings)
+        rights = await rights_of(runtime, transaction, principal.project_id)
+        _check_definition(rights, job.kind, {**job.model_dump(), **given}, findings)
         findings.raise_if_any()
         await _check_secrets(transaction, principal, job.kind, {**job.model_dump(), **given})
         changes = field_changes(job.model_dump(), given)
@@ -307,12 +310,12 @@ _READERS = (
 
 
 def _check_definition(
-    runtime: Runtime, kind: JobKind, columns: Mapping[str, Any], findings: Findings
+    rights: HandlerOptions, kind: JobKind, columns: Mapping[str, Any], findings: Findings
 ) -> None:
     """Note what is wrong with the definition as a whole."""
     with findings.under():
         config = with_secrets(columns["config"], AnySecret())
-        validate_config(kind, config, options=runtime.handler_options)
+        validate_config(kind, config, options=rights)
     schema = columns["parameters_schema"]
     if schema is not None:
         with findings.under():

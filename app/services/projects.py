@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from app.core.defaults import Defaults, check_project_defaults
-from app.core.errors import AlreadyExists, Invalid, NotFound
+from app.core.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from app.core.vocabulary import Role
+from app.handlers.options import HandlerOptions
 from app.models import Project
 from app.models.columns import new_id
 from app.runtime import Runtime
@@ -50,6 +51,7 @@ class ProjectRequest:
     name: str
     defaults: Given[Any] = ABSENT
     retention: Given[timedelta] = ABSENT
+    shell_allowed: Given[bool] = ABSENT
     expected_version: int | None = None
 
 
@@ -65,6 +67,16 @@ async def defaults_of(runtime: Runtime, connection: ReadConnection, project_id: 
     """Return what jobs and schedules of a project get where they say nothing themselves."""
     project = await read_project(connection, project_id)
     return runtime.defaults if project is None else runtime.defaults.of_project(project.defaults)
+
+
+async def rights_of(
+    runtime: Runtime, connection: ReadConnection, project_id: UUID
+) -> HandlerOptions:
+    """Return what jobs of a project may do: what the instance allows, and the project has."""
+    project = await read_project(connection, project_id)
+    return runtime.handler_options.of_project(
+        shell_allowed=project is not None and project.shell_allowed
+    )
 
 
 async def create_project(
@@ -107,6 +119,8 @@ async def change_project(
         changes = field_changes(before.model_dump(), columns)
         if not changes:
             return before
+        if columns.get("shell_allowed", before.shell_allowed) != before.shell_allowed:
+            _require_right_to_grant(principal)
         after = await update_project(
             transaction, before.id, {**columns, "version": before.version + 1}
         )
@@ -119,6 +133,16 @@ async def change_project(
             changes=changes,
         )
     return after
+
+
+def _require_right_to_grant(principal: Principal) -> None:
+    """A shell reaches whatever its user can reach on the worker's machine."""
+    if not principal.governs:
+        raise Forbidden(
+            "Only the instance's administrator gives a project the right to shell lines, and "
+            "takes it away.",
+            path=("shellAllowed",),
+        )
 
 
 def _read(request: ProjectRequest) -> dict[str, Any]:
@@ -136,6 +160,8 @@ def _read(request: ProjectRequest) -> dict[str, Any]:
     if is_given(request.retention):
         with findings.under("retention"):
             columns["retention_seconds"] = _read_retention(request.retention)
+    if is_given(request.shell_allowed):
+        columns["shell_allowed"] = bool(request.shell_allowed)
     findings.raise_if_any()
     return columns
 

@@ -547,5 +547,6 @@ def test_commands_are_off_unless_allowed() -> None:
 
 async def test_shell_is_a_right_of_its_own(output: RecordedOutput) -> None:
     async with opened(allow_commands=True, allow_shell=True) as handlers:
-        await handlers.execute(execution_of(JobKind.COMMAND, {"shell": "echo a && echo b"}), output)
+        job = {"shell": "echo a && echo b"}
+        await handlers.execute(execution_of(JobKind.COMMAND, job, shell_allowed=True), output)
     assert output.texts("stdout") == ["a", "b"]

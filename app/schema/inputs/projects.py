@@ -23,6 +23,9 @@ class ProjectInput:
         "each as in jobs and schedules. What is left out is the instance's."
     )
     retention: timedelta | None = optional("How long finished runs are kept; P90D.")
+    shell_allowed: bool | None = optional(
+        "Whether its commands may be shell lines; the instance's administrator decides. Null: not."
+    )
     expected_version: int | None = strawberry.field(
         default=None, description="Refuse a change when it has another version."
     )
@@ -34,5 +37,6 @@ class ProjectInput:
             name=self.name,
             defaults=given(self.defaults),
             retention=given(self.retention),
+            shell_allowed=given(self.shell_allowed),
             expected_version=self.expected_version,
         )

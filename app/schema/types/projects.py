@@ -30,6 +30,10 @@ class Project(Node):
     )
     retention: timedelta = strawberry.field(description="How long finished runs are kept.")
 
+    shell_allowed: bool = strawberry.field(
+        description="Whether its commands may be shell lines, where the instance allows any."
+    )
+
     @classmethod
     def of(cls, row: ProjectRow) -> "Project":
         """Return the public form."""
@@ -40,6 +44,7 @@ class Project(Node):
             version=row.version,
             defaults=JSON(row.defaults),
             retention=timedelta(seconds=row.retention_seconds),
+            shell_allowed=row.shell_allowed,
         )
 
 
