@@ -356,6 +356,8 @@ CREATE TABLE public.schedule (
     catch_up_rate_per_minute integer,
     probe_after_seconds double precision,
     last_start_at timestamp with time zone,
+    probe_at timestamp with time zone,
+    probe_run_id uuid,
     CONSTRAINT schedule_calendar_mode CHECK (((calendar_mode)::text = ANY ((ARRAY['EXCLUDE'::character varying, 'MOVE_PREVIOUS'::character varying, 'MOVE_NEXT'::character varying])::text[]))),
     CONSTRAINT schedule_catch_up CHECK (((catch_up)::text = ANY ((ARRAY['NONE'::character varying, 'LATEST'::character varying, 'ALL'::character varying])::text[]))),
     CONSTRAINT schedule_catch_up_rate CHECK ((catch_up_rate_per_minute > 0)),
@@ -634,6 +636,8 @@ CREATE INDEX schedule_list ON public.schedule USING btree (project_id, id);
 CREATE INDEX schedule_of_job ON public.schedule USING btree (job_id, id);
 
 CREATE INDEX schedule_paused_until ON public.schedule USING btree (paused_until) WHERE (((state)::text = 'PAUSED'::text) AND (paused_until IS NOT NULL));
+
+CREATE INDEX schedule_probe ON public.schedule USING btree (probe_at) WHERE (((state)::text = 'PAUSED'::text) AND (probe_at IS NOT NULL));
 
 CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id, definition_hash) WHERE (archived_at IS NULL);
 

@@ -60,6 +60,12 @@ class Schedule(SQLModel, table=True):
             "paused_until",
             postgresql_where=text("state = 'PAUSED' AND paused_until IS NOT NULL"),
         ),
+        # Probes, which the sweep lets through, and whose outcome it looks for.
+        Index(
+            "schedule_probe",
+            "probe_at",
+            postgresql_where=text("state = 'PAUSED' AND probe_at IS NOT NULL"),
+        ),
         Index("schedule_list", "project_id", "id"),
         Index("schedule_of_job", "job_id", "id"),
         Index(
@@ -108,6 +114,10 @@ class Schedule(SQLModel, table=True):
     resume_with: ResumeChoice | None = Field(
         default=None, sa_type=word_type(ResumeChoice, "schedule_resume_with")
     )
+    # Of one that paused itself and has a probe: when one run is let through; once that has been
+    # queued, which it is.
+    probe_at: datetime | None = Field(default=None, sa_type=Instant)
+    probe_run_id: UUID | None = None
     last_error: dict[str, Any] | None = Field(default=None, sa_type=Json)
 
     # The stored form of core.time's timings.

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from app.core.changes import Change
+from app.core.time.phrases import duration_in_words
 from app.core.vocabulary import ActorKind, ChangeKind
 from app.models import AuditEntry
 from app.models.columns import ActorRecord
@@ -40,12 +41,22 @@ async def pause_failing_schedules(runtime: Runtime, schedule_ids: Sequence[UUID]
     return len(failing)
 
 
+def probe_in_words(after: timedelta) -> str:
+    """Say what comes after an automatic pause."""
+    return f"After {duration_in_words(after)} one run is let through to see whether it works again."
+
+
 async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
     schedule_id, project_id = row["id"], row["project_id"]
     as_of = await read_now(transaction)
     withdrawn = await withdraw_prepared_runs(transaction, schedule_id, as_of=as_of)
     instants = [instant for instant in withdrawn.values() if instant is not None]
     reason = f"Paused after {row['consecutive_failures']} failures in a row."
+    probe_at = None
+    if row["probe_after_seconds"] is not None:
+        probe_after = timedelta(seconds=row["probe_after_seconds"])
+        probe_at = as_of + probe_after
+        reason += f" {probe_in_words(probe_after)}"
     revision = await set_paused(
         transaction,
         schedule_id,
@@ -53,6 +64,7 @@ async def _pause(transaction: Transaction, row: RowMapping) -> list[Change]:
         actor=SYSTEM,
         as_of=as_of,
         cursor_at=min(instants) - _TICK if instants else None,
+        probe_at=probe_at,
     )
     await record_versions(transaction, [schedule_id], ChangeKind.PAUSED, by=SYSTEM, comment=reason)
     transaction.add(

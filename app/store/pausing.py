@@ -45,6 +45,7 @@ async def set_paused(
     actor: ActorRecord,
     as_of: datetime,
     cursor_at: datetime | None,
+    probe_at: datetime | None,
 ) -> int:
     """Pause a schedule the caller holds; return its new revision.
 
@@ -59,6 +60,8 @@ async def set_paused(
             state_reason=reason,
             paused_at=as_of,
             paused_by=actor,
+            probe_at=probe_at,
+            probe_run_id=None,
             next_run_at=None,
             cursor_at=func.least(col(Schedule.cursor_at), cursor_at),
             revision=col(Schedule.revision) + 1,
@@ -67,6 +70,15 @@ async def set_paused(
     )
     revision: int = result.scalar_one()
     return revision
+
+
+async def read_due_probes(connection: ReadConnection, *, limit: int) -> Sequence[tuple[UUID, UUID]]:
+    """Return project and id of paused schedules whose probe is to be let through, or has ended.
+
+    None while the instance fires nothing.
+    """
+    result = await connection.run_file("read_due_probes", {"limit": limit})
+    return [(row.project_id, row.id) for row in result]
 
 
 async def read_ended_pauses(

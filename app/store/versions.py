@@ -32,6 +32,8 @@ _BESIDES = [
     "next_run_at",
     "runs_made",
     "last_start_at",
+    "probe_at",
+    "probe_run_id",
 ]
 _NEWEST_FIRST = Order(col(ScheduleVersion.sequence), descending=True)
 

@@ -10,6 +10,7 @@ from app.runtime import Runtime
 from app.services.auditing import seal_audit
 from app.services.controlling import settle_control
 from app.services.pruning import prune
+from app.services.schedules.probing import probe_paused_schedules
 from app.services.schedules.timed_pauses import resume_ended_pauses
 from app.services.sweeping import Swept, sweep
 from app.worker.failures import note_failure
@@ -44,6 +45,7 @@ class Sweeper:
         try:
             swept = await sweep(self._runtime, swept_at=self._swept_at)
             await resume_ended_pauses(self._runtime)
+            await probe_paused_schedules(self._runtime)
             await self._prune_now_and_then()
             await settle_control(self._runtime)
             await seal_audit(self._runtime)

@@ -1,6 +1,6 @@
 """Pause, resume and archive schedules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -88,6 +88,9 @@ async def pause_schedule(
             "paused_by": principal.actor,
             "paused_until": until,
             "resume_with": resume_with,
+            # Somebody has decided: nothing is tried any more.
+            "probe_at": None,
+            "probe_run_id": None,
             "next_run_at": None,
             # What was due and has not fired belongs to the pause: the resume records it.
             "cursor_at": cursor_at,
@@ -113,12 +116,12 @@ async def resume_schedule(
     request: ResumeRequest,
     *,
     expected_version: int | None = None,
-    at_end_of_pause: bool = False,
+    only_if: Callable[[Schedule, datetime], bool] | None = None,
 ) -> Accepted[ScheduleRecord]:
     """Let a schedule fire again, from now on; the pause's occurrences are recorded or caught up.
 
-    `at_end_of_pause`: only if its timed pause is really over; somebody may have changed it since
-    the caller looked.
+    `only_if` is asked while the schedule is held, at the present instant: somebody may have
+    changed the pause since the caller looked.
     """
     principal.require(Role.OPERATOR)
     _check_drip(request)
@@ -128,8 +131,13 @@ async def resume_schedule(
         refuse_archived(schedule)
         _require_state(schedule, _RESUMABLE, "Only a paused or quarantined schedule resumes.")
         as_of = await read_now(transaction)
-        if at_end_of_pause:
-            _check_pause_is_over(schedule, as_of)
+        if only_if is not None and not only_if(schedule, as_of):
+            raise StateConflict(
+                "The pause has been changed.",
+                current=schedule.state.value,
+                allowed=[],
+                path=("id",),
+            )
         calendars = await load_calendars(transaction, schedule.model_dump())
         overrides = await read_standing_overrides(transaction, schedule_id)
         rows = await _caught_up(transaction, schedule, as_of, request, calendars, overrides)
@@ -144,6 +152,8 @@ async def resume_schedule(
             "paused_by": None,
             "paused_until": None,
             "resume_with": None,
+            "probe_at": None,
+            "probe_run_id": None,
         }
         schedule = await update_schedule(transaction, schedule_id, changes)
         record = await _finish(
@@ -218,13 +228,6 @@ def _check_resume_with(choice: ResumeChoice) -> None:
         raise Invalid(
             "A timed pause cannot end in a drip, which needs a rate: resume it by hand.",
             path=("resumeWith",),
-        )
-
-
-def _check_pause_is_over(schedule: Schedule, as_of: datetime) -> None:
-    if schedule.paused_until is None or schedule.paused_until > as_of:
-        raise StateConflict(
-            "The pause has been changed.", current=schedule.state.value, allowed=[], path=("id",)
         )
 
 

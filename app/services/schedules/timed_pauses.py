@@ -5,6 +5,7 @@ and one that somebody changes in the meantime stays as it was changed.
 """
 
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from app.core.errors import NotFound, StateConflict
 from app.core.ids import Kind, public_id
 from app.core.vocabulary import ResumeChoice, Role
+from app.models import Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.pausing import SYSTEM
@@ -32,13 +34,17 @@ async def resume_ended_pauses(runtime: Runtime) -> int:
     return resumed
 
 
+def _is_over(schedule: Schedule, as_of: datetime) -> bool:
+    return schedule.paused_until is not None and schedule.paused_until <= as_of
+
+
 async def _resume(
     runtime: Runtime, project_id: UUID, schedule_id: UUID, choice: ResumeChoice
 ) -> bool:
     principal = Principal(SYSTEM, Role.ADMIN, project_id)
     with suppress(StateConflict, NotFound):
         await resume_schedule(
-            runtime, principal, schedule_id, ResumeRequest(choice), at_end_of_pause=True
+            runtime, principal, schedule_id, ResumeRequest(choice), only_if=_is_over
         )
         _log.info("schedule.pause_ended", schedule_id=public_id(Kind.SCHEDULE, schedule_id))
         return True

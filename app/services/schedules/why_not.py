@@ -240,6 +240,11 @@ class _Case:
             if now.paused_until is not None and self._at > max(now.paused_until, self._as_of):
                 return None
             words = f"{paused(now.model_dump())} Resuming decides what becomes of this occurrence."
+            if now.probe_run_id is not None:
+                words += " A run has been let through: its success will resume the schedule."
+            elif now.probe_at is not None:
+                words += f" At {self._moment(now.probe_at)}, or at the first occurrence after "
+                words += "that, one run is let through: its success will resume the schedule."
             return self._answer(Outcome.PAUSED, words, RunReason.PAUSED)
         if now.state is ScheduleState.QUARANTINED:
             outcome = Outcome.MISSED if self._at <= self._as_of else Outcome.WILL_SKIP
