@@ -1,13 +1,14 @@
 """Build the web application: GraphQL over HTTP and WebSocket, the explorer, health and metrics.
 
 Connections open when the server starts the application and close when it stops; nothing is a
-global. `/livez` says that the process answers, `/readyz` that it can do its work, `/healthz` what
-is wrong; none of them asks who wants to know. `/metrics` does.
+global. Beside the routes it listens for changes and watches over the instance. `/livez` says that
+the process answers, `/readyz` that it can do its work, `/healthz` what is wrong; none of them asks
+who wants to know. `/metrics` does.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,16 +21,17 @@ from starlette.websockets import WebSocket
 
 from app.config import Settings
 from app.core.errors import TickwheelError
-from app.metrics import CONTENT_TYPE, ApiMetrics
+from app.metrics import CONTENT_TYPE_LATEST, ApiMetrics
 from app.runtime import Runtime, open_runtime
 from app.schema.explorer import explorer_page, explorer_routes
 from app.schema.http import GraphQLEndpoint
 from app.schema.schema import build_schema
 from app.schema.sockets import SocketView
 from app.services.access import Credentials, Doorkeeper, Unauthenticated
+from app.services.health.watchdog import Watchdog
 from app.services.live.hub import FeedHub
 from app.services.single_sign_on import Grant, Provider, SingleSignOn
-from app.services.status import read_status
+from app.services.status import StatusReader
 from app.store.migrate import is_current
 
 GRAPHQL_PATH = "/graphql"
@@ -56,6 +58,7 @@ class _Application:
         self._endpoint: GraphQLEndpoint
         self._sockets: SocketView
         self._hub: FeedHub
+        self._status: StatusReader
 
     def routes(self) -> list[BaseRoute]:
         """Return every route."""
@@ -71,20 +74,23 @@ class _Application:
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Open what the routes need, and listen for changes, until the server stops."""
+        """Open what the routes need; listen and watch until the server stops."""
         async with open_runtime(self._settings) as runtime:
             self._open(runtime)
-            listening = asyncio.create_task(self._hub.run())
+            tasks = [
+                asyncio.create_task(loop) for loop in (self._hub.run(), Watchdog(runtime).run())
+            ]
             try:
                 yield
             finally:
-                listening.cancel()
-                with suppress(asyncio.CancelledError):
-                    await listening
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def _open(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._hub = FeedHub(runtime)
+        self._status = StatusReader(runtime)
         self._doorkeeper = Doorkeeper(
             runtime,
             admin_token=self._settings.admin_token or None,
@@ -94,6 +100,7 @@ class _Application:
             self._schema,
             runtime,
             self._hub,
+            self._status,
             self._doorkeeper,
             self._metrics,
             explorer=explorer_page if self._settings.graphiql else None,
@@ -102,6 +109,7 @@ class _Application:
             self._schema,
             runtime=runtime,
             hub=self._hub,
+            status=self._status,
             doorkeeper=self._doorkeeper,
             metrics=self._metrics,
         )
@@ -156,8 +164,7 @@ class _Application:
         return None
 
     async def _scheduler_problems(self) -> list[str]:
-        async with self._runtime.database.reading(None) as connection:
-            return (await read_status(connection)).problems
+        return (await self._status.read()).problems
 
     async def _metrics_page(self, request: Request) -> Response:
         try:
@@ -165,7 +172,7 @@ class _Application:
         except (Unauthenticated, TickwheelError) as error:
             headers = {"WWW-Authenticate": "Bearer"}
             return PlainTextResponse(f"{error}\n", status_code=401, headers=headers)
-        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

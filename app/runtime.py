@@ -22,6 +22,7 @@ from app.core.changes import Change
 from app.core.defaults import Defaults
 from app.core.retry import RetryPolicy
 from app.handlers.options import HandlerOptions
+from app.metrics import EngineMetrics
 from app.sealing import Keyring
 from app.store.database import Database
 
@@ -50,6 +51,7 @@ class Runtime:
     handler_options: HandlerOptions
     keyring: Keyring
     event_retention: timedelta
+    metrics: EngineMetrics = field(default_factory=EngineMetrics)
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
 
     def announce_soon(self, changes: list[Change], *, ring: bool = False) -> None:

@@ -153,6 +153,44 @@ CREATE TABLE public.halt (
     CONSTRAINT halt_state CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'PAUSED'::character varying, 'DRAINING'::character varying, 'STOPPED'::character varying])::text[])))
 );
 
+CREATE TABLE public.health_finding (
+    id uuid NOT NULL,
+    project_id uuid,
+    code character varying(32) NOT NULL,
+    subject text NOT NULL,
+    severity character varying(32) NOT NULL,
+    schedule_id uuid,
+    message text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    resolved_at timestamp with time zone,
+    acknowledged_at timestamp with time zone,
+    acknowledged_by jsonb,
+    note text,
+    revision integer NOT NULL,
+    CONSTRAINT health_finding_code CHECK (((code)::text = ANY ((ARRAY['HIGH_FAILURE_RATE'::character varying, 'CONSECUTIVE_FAILURES'::character varying, 'OVERDUE'::character varying, 'STALE'::character varying, 'SLOWER_THAN_USUAL'::character varying, 'QUARANTINED'::character varying, 'NO_NEXT_RUN'::character varying, 'TICKER_SILENT'::character varying, 'NO_WORKER'::character varying, 'CLOCK_SKEW'::character varying, 'LEASES_NOT_SWEPT'::character varying])::text[]))),
+    CONSTRAINT health_finding_severity CHECK (((severity)::text = ANY ((ARRAY['INFO'::character varying, 'WARNING'::character varying, 'CRITICAL'::character varying])::text[])))
+);
+
+CREATE TABLE public.health_round (
+    id integer NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    examined_until timestamp with time zone NOT NULL,
+    reached_id uuid,
+    CONSTRAINT health_round_is_one_row CHECK ((id = 1))
+);
+
+CREATE SEQUENCE public.health_round_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE public.health_round_id_seq OWNED BY public.health_round.id;
+
 CREATE TABLE public.idempotency (
     project_id uuid NOT NULL,
     key character varying(200) NOT NULL,
@@ -487,6 +525,8 @@ CREATE SEQUENCE public.zone_rules_id_seq
 
 ALTER SEQUENCE public.zone_rules_id_seq OWNED BY public.zone_rules.id;
 
+ALTER TABLE ONLY public.health_round ALTER COLUMN id SET DEFAULT nextval('public.health_round_id_seq'::regclass);
+
 ALTER TABLE ONLY public.scheduler_state ALTER COLUMN id SET DEFAULT nextval('public.scheduler_state_id_seq'::regclass);
 
 ALTER TABLE ONLY public.zone_rules ALTER COLUMN id SET DEFAULT nextval('public.zone_rules_id_seq'::regclass);
@@ -520,6 +560,12 @@ ALTER TABLE ONLY public.event
 
 ALTER TABLE ONLY public.halt
     ADD CONSTRAINT halt_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.health_finding
+    ADD CONSTRAINT health_finding_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.health_round
+    ADD CONSTRAINT health_round_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (project_id, key);
@@ -587,6 +633,14 @@ CREATE INDEX event_transaction ON public.event USING btree (transaction_id, id);
 
 CREATE INDEX halt_ended ON public.halt USING btree (ended_at);
 
+CREATE INDEX health_finding_list ON public.health_finding USING btree (project_id, id);
+
+CREATE INDEX health_finding_of_schedule ON public.health_finding USING btree (schedule_id);
+
+CREATE UNIQUE INDEX health_finding_open ON public.health_finding USING btree (code, subject) WHERE (resolved_at IS NULL);
+
+CREATE INDEX health_finding_resolved ON public.health_finding USING btree (resolved_at) WHERE (resolved_at IS NOT NULL);
+
 CREATE INDEX idempotency_at ON public.idempotency USING btree (created_at);
 
 CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (archived_at IS NULL);
@@ -624,6 +678,8 @@ CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (
 CREATE INDEX run_queue ON public.run USING btree (tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
 CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DESC) INCLUDE (range_end, id) WHERE (range_end IS NOT NULL);
+
+CREATE INDEX schedule_aside ON public.schedule USING btree (state, project_id, id) WHERE (next_run_at IS NULL);
 
 CREATE INDEX schedule_calendars ON public.schedule USING gin (calendar_ids) WHERE (calendar_ids <> '{}'::uuid[]);
 
@@ -668,6 +724,12 @@ ALTER TABLE ONLY public.backfill
 
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.health_finding
+    ADD CONSTRAINT health_finding_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.health_finding
+    ADD CONSTRAINT health_finding_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     OVERRIDE = "override"
     BACKFILL = "backfill"
     SECRET = "secret"  # noqa: S105 - a kind of thing
+    FINDING = "finding"
     TOKEN = "token"  # noqa: S105 - a kind of thing
     AUDIT = "audit"
 

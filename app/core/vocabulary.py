@@ -156,6 +156,31 @@ class Severity(StrEnum):
     CRITICAL = "CRITICAL"
 
 
+class FindingCode(StrEnum):
+    """What can be wrong with the instance, or with one schedule."""
+
+    HIGH_FAILURE_RATE = "HIGH_FAILURE_RATE"
+    CONSECUTIVE_FAILURES = "CONSECUTIVE_FAILURES"
+    OVERDUE = "OVERDUE"
+    STALE = "STALE"
+    SLOWER_THAN_USUAL = "SLOWER_THAN_USUAL"
+    QUARANTINED = "QUARANTINED"
+    NO_NEXT_RUN = "NO_NEXT_RUN"
+    TICKER_SILENT = "TICKER_SILENT"
+    NO_WORKER = "NO_WORKER"
+    CLOCK_SKEW = "CLOCK_SKEW"
+    LEASES_NOT_SWEPT = "LEASES_NOT_SWEPT"
+
+
+class FindingChange(StrEnum):
+    """What became of a finding, in live messages and for whoever is to be told."""
+
+    OPENED = "OPENED"
+    CHANGED = "CHANGED"
+    RESOLVED = "RESOLVED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+
+
 class OverlapPolicy(StrEnum):
     """What happens when a run is due while another of its schedule is still busy."""
 

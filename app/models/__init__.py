@@ -8,6 +8,7 @@ from app.models.audit import AuditEntry, AuditSeal, UnsealedEntry
 from app.models.backfill import Backfill
 from app.models.calendar import Calendar
 from app.models.event import Event
+from app.models.finding import HealthFinding, HealthRound
 from app.models.idempotency import IdempotencyRecord
 from app.models.job import Job
 from app.models.occurrence_override import OccurrenceOverride
@@ -29,6 +30,8 @@ __all__ = [
     "Calendar",
     "Event",
     "Halt",
+    "HealthFinding",
+    "HealthRound",
     "IdempotencyRecord",
     "Job",
     "OccurrenceOverride",

@@ -55,6 +55,14 @@ class Schedule(SQLModel, table=True):
             postgresql_where=text("next_run_at IS NOT NULL"),
         ),
         # Timed pauses, which the sweep ends.
+        # All the others, by state; what fires costs it nothing.
+        Index(
+            "schedule_aside",
+            "state",
+            "project_id",
+            "id",
+            postgresql_where=text("next_run_at IS NULL"),
+        ),
         Index(
             "schedule_paused_until",
             "paused_until",

@@ -14,15 +14,19 @@ from app.runtime import Runtime
 from app.schema.loaders import Loaders
 from app.services.access import Principal
 from app.services.live.hub import FeedHub
+from app.services.status import StatusReader
 from app.store.database import ReadConnection
 
 
 class Context:
     """The context of one operation."""
 
-    def __init__(self, runtime: Runtime, hub: FeedHub, principal: Principal) -> None:
+    def __init__(
+        self, runtime: Runtime, hub: FeedHub, status: StatusReader, principal: Principal
+    ) -> None:
         self.runtime = runtime
         self.hub = hub
+        self.status = status
         self.principal = principal
         self.loaders = Loaders(runtime.database, principal.project_id)
 

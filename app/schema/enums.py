@@ -117,7 +117,20 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
     words.Severity: {
         "INFO": "Good to know.",
         "WARNING": "Probably not meant; look at it.",
-        "CRITICAL": "Runs will suffer.",
+        "CRITICAL": "Runs suffer, or will.",
+    },
+    words.FindingCode: {
+        "HIGH_FAILURE_RATE": "Less than half of a schedule's last runs succeeded.",
+        "CONSECUTIVE_FAILURES": "A schedule's last three runs failed, or more.",
+        "OVERDUE": "What was due has not been fired: of one schedule, or over all of them.",
+        "STALE": "Nothing of a schedule has run for a week, or for three periods if longer.",
+        "SLOWER_THAN_USUAL": "A schedule's last runs took longer than its runs usually do.",
+        "QUARANTINED": "A schedule could not be planned, and does not fire.",
+        "NO_NEXT_RUN": "A schedule is active and has no next instant: it would never fire again.",
+        "TICKER_SILENT": "No worker has ticked for 10 seconds: nothing fires.",
+        "NO_WORKER": "No worker is online: nothing fires and nothing runs.",
+        "CLOCK_SKEW": "The clock of a machine differs from PostgreSQL's by more than a second.",
+        "LEASES_NOT_SWEPT": "Runs of lost workers are not taken up again.",
     },
     words.Adjustment: {
         "GAP_MOVED": "Its local time does not exist: moved.",

@@ -34,6 +34,7 @@ from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
+from app.services.status import StatusReader
 
 MOST_BODY_BYTES = 1_000_000
 OPERATION_SECONDS = 30.0
@@ -74,6 +75,7 @@ class GraphQLEndpoint:
     schema: TickwheelSchema
     runtime: Runtime
     hub: FeedHub
+    status: StatusReader
     doorkeeper: Doorkeeper
     metrics: ApiMetrics
     explorer: Callable[[Request], Awaitable[Response]] | None = None
@@ -98,7 +100,7 @@ class GraphQLEndpoint:
         problem = check_nesting(ask.query)
         if problem is not None:
             return _respond(PreExecutionError(data=None, errors=[problem]), accepted)
-        context = Context(self.runtime, self.hub, principal)
+        context = Context(self.runtime, self.hub, self.status, principal)
         if accepted == EVENT_STREAM:
             return await self._stream(request, ask, context)
         began = elapsed_seconds()

@@ -7,10 +7,20 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from app.models import Attempt, Calendar, Job, OccurrenceOverride, Project, Run, Worker
+from app.models import (
+    Attempt,
+    Calendar,
+    HealthFinding,
+    Job,
+    OccurrenceOverride,
+    Project,
+    Run,
+    Worker,
+)
 from app.store.backfills import BackfillRecord, read_backfills
 from app.store.calendars import read_calendars
 from app.store.database import Database, ReadConnection
+from app.store.findings import read_findings
 from app.store.jobs import read_jobs
 from app.store.overrides import read_overrides
 from app.store.projects import read_project
@@ -75,6 +85,11 @@ class Loaders:
     def workers(self) -> DataLoader[UUID, Worker | None]:
         """Load workers by id."""
         return self._by_id(read_workers_by_id)
+
+    @cached_property
+    def findings(self) -> DataLoader[UUID, HealthFinding | None]:
+        """Load findings of the project and of the instance by id."""
+        return self._by_id(lambda connection, ids: read_findings(connection, self._project_id, ids))
 
     @cached_property
     def projects(self) -> DataLoader[UUID, Project | None]:

@@ -33,6 +33,7 @@ from app.schema.operations.backfills import BackfillMutations, BackfillQueries
 from app.schema.operations.bulk import BulkMutations
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.control import ControlMutations
+from app.schema.operations.health import HealthMutations, HealthQueries
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
 from app.schema.operations.nodes import NodeQueries
@@ -61,6 +62,7 @@ class Query(
     BackfillQueries,
     InstanceQueries,
     ProjectQueries,
+    HealthQueries,
     TokenQueries,
     AuditQueries,
 ):
@@ -76,6 +78,7 @@ class Mutation(
     BulkMutations,
     ControlMutations,
     ProjectMutations,
+    HealthMutations,
     TokenMutations,
     SecretMutations,
     BackfillMutations,

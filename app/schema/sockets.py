@@ -42,6 +42,7 @@ from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
+from app.services.status import StatusReader
 
 MOST_MESSAGE_BYTES = 128_000
 MOST_OPERATIONS = 100
@@ -207,7 +208,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         results = await self.schema.stream(
             operation.query,
             variable_values=operation.variables,
-            context_value=Context(self.view.runtime, self.view.hub, self.context.principal),
+            context_value=Context(
+                self.view.runtime, self.view.hub, self.view.status, self.context.principal
+            ),
             operation_name=operation.operation_name,
         )
         async with aclosing(results):
@@ -231,6 +234,7 @@ class SocketView(GraphQL[SocketContext, None]):
         *,
         runtime: Runtime,
         hub: FeedHub,
+        status: StatusReader,
         doorkeeper: Doorkeeper,
         metrics: ApiMetrics,
     ) -> None:
@@ -242,6 +246,7 @@ class SocketView(GraphQL[SocketContext, None]):
         )
         self.runtime = runtime
         self.hub = hub
+        self.status = status
         self.doorkeeper = doorkeeper
         self.metrics = metrics
 

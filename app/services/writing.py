@@ -39,6 +39,7 @@ class Subject(StrEnum):
     PROJECT = "PROJECT"
     TOKEN = "TOKEN"  # noqa: S105 - a kind of subject
     BACKFILL = "BACKFILL"
+    FINDING = "FINDING"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
 """What the instance is doing at this moment."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, func
 from sqlmodel import col, select
 
-from app.core.vocabulary import SchedulerState, WorkerState
+from app.core.vocabulary import SchedulerState, ScheduleState, WorkerState
 from app.models import SchedulerControl, Worker
 from app.models.columns import ActorRecord
 from app.store.database import ReadConnection
+
+_LOST_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,25 @@ async def read_control(connection: ReadConnection) -> Control:
     )
 
 
-async def read_activity(connection: ReadConnection) -> RowMapping:
+async def read_activity(connection: ReadConnection, *, lease_seconds: float) -> RowMapping:
     """Return the figures of `read_activity.sql`, all at one instant of PostgreSQL's clock."""
-    result = await connection.run_file("read_activity", {})
+    result = await connection.run_file("read_activity", {"lease_seconds": lease_seconds})
     return result.mappings().one()
 
 
-async def read_lateness(connection: ReadConnection, minutes: int) -> RowMapping:
-    """Return percentiles of how late runs started in the last `minutes`; null without runs."""
-    result = await connection.run_file("read_lateness", {"minutes": minutes})
+async def read_recent(connection: ReadConnection) -> RowMapping:
+    """Return rates, and how late runs started, of the last 15 minutes; null without runs."""
+    result = await connection.run_file("read_recent", {})
     return result.mappings().one()
+
+
+async def count_schedules_by_state(connection: ReadConnection) -> dict[ScheduleState, int]:
+    """Return how many schedules are in each state, those that are archived included."""
+    result = await connection.run_file("count_schedules_by_state", {})
+    counts = dict.fromkeys(ScheduleState, 0)
+    for row in result:
+        counts[ScheduleState(row.state)] += row.schedules
+    return counts
 
 
 async def read_queues(connection: ReadConnection, name: str | None = None) -> list[dict[str, Any]]:
@@ -51,12 +62,23 @@ async def read_queues(connection: ReadConnection, name: str | None = None) -> li
     return [dict(row) for row in result.mappings()]
 
 
-async def read_workers(connection: ReadConnection) -> list[Worker]:
-    """Return the workers that are there, or were lost without a goodbye; newest first."""
+async def read_workers(connection: ReadConnection, *, lease_seconds: float) -> list[Worker]:
+    """Return the workers that are there, or were lost within the last day; newest first.
+
+    One that has given no sign of life for two leases is lost, also when none is left to note that.
+    """
     query = (
-        select(Worker)
-        .where(col(Worker.state) != WorkerState.STOPPED)
+        select(Worker, col(Worker.heartbeat_at) < func.now() - timedelta(seconds=2 * lease_seconds))
+        .where(
+            col(Worker.state) != WorkerState.STOPPED,
+            col(Worker.heartbeat_at) > func.now() - _LOST_FOR,
+        )
         .order_by(col(Worker.id).desc())
         .limit(100)
     )
-    return list((await connection.exec(query)).all())
+    rows = (await connection.execute(query)).all()
+    for worker, is_lost in rows:
+        if is_lost:
+            # Of this reading only: the row is written by a sweep.
+            worker.state = WorkerState.LOST
+    return [worker for worker, _ in rows]

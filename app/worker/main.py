@@ -24,6 +24,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.backfills import advance_backfills
 from app.services.firing import fire_due
+from app.services.health.watchdog import Watchdog
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
 from app.store.workers import WorkerIdentity, WorkerOrders
@@ -126,7 +127,10 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         bell = run_arq_worker(
             settings.redis_url, prefix=settings.redis_prefix, tick=ticker.tick, ring=runner.wake
         )
-        zones = asyncio.create_task(follow_zone_rules(runtime))
+        beside = [
+            asyncio.create_task(loop)
+            for loop in (follow_zone_rules(runtime), Watchdog(runtime).run())
+        ]
         finding = [
             asyncio.create_task(loop)
             for loop in (
@@ -146,7 +150,7 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         runner.stop_claiming()
         await _say(runtime, worker, WorkerState.DRAINING)
         # Rings and ticks are for those who go on.
-        await _cancel([zones, *finding])
+        await _cancel([*beside, *finding])
         await runner.drain(timeout_seconds=leave.drain_seconds)
         await heartbeat.stop()
         await _cancel(running)

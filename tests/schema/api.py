@@ -115,7 +115,9 @@ class Api:
         return payload
 
     @asynccontextmanager
-    async def watching(self, query: str, **variables: Any) -> AsyncIterator["Stream"]:
+    async def watching(
+        self, query: str, *, patience_seconds: float = WAIT_SECONDS, **variables: Any
+    ) -> AsyncIterator["Stream"]:
         """Subscribe over a WebSocket."""
         async with self.socket() as connection:
             await connection.send(
@@ -127,7 +129,7 @@ class Api:
                     }
                 )
             )
-            yield Stream(connection)
+            yield Stream(connection, patience_seconds)
 
     @asynccontextmanager
     async def socket(self, **init: Any) -> AsyncIterator[websockets.ClientConnection]:
@@ -152,14 +154,15 @@ class Api:
 class Stream:
     """The messages of one subscription."""
 
-    def __init__(self, connection: websockets.ClientConnection) -> None:
+    def __init__(self, connection: websockets.ClientConnection, patience_seconds: float) -> None:
         self._connection = connection
+        self._patience_seconds = patience_seconds
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> dict[str, Any]:
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(self._patience_seconds):
             message = json.loads(await self._connection.recv())
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message

@@ -5,7 +5,10 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from app.services.pruning import IDEMPOTENCY_LIFETIME, prune
+from app.core.health import Observation
+from app.core.vocabulary import FindingCode, Severity
+from app.services.health.findings import settle_findings
+from app.services.pruning import FINDINGS_LIFETIME, IDEMPOTENCY_LIFETIME, prune
 from tests.engine import Engine
 
 _EVENT = text(
@@ -38,3 +41,21 @@ async def test_old_events_and_keys_go_and_young_ones_stay(engine: Engine) -> Non
         )
         assert [*events.scalars(), *keys.scalars()] == ["young", "young"]
     assert await prune(engine.runtime) == 0
+
+
+async def test_findings_go_a_while_after_their_end(engine: Engine) -> None:
+    now = await engine.now()
+    observed = [
+        Observation(FindingCode.CLOCK_SKEW, Severity.WARNING, now, "Wrong.", subject=host)
+        for host in ("old", "young", "open")
+    ]
+    await settle_findings(engine.runtime, observed=observed, standing=[])
+    for host, lead in (("old", timedelta(minutes=1)), ("young", -timedelta(minutes=1))):
+        await engine.rows(
+            "UPDATE health_finding SET resolved_at = :at WHERE subject = :host",
+            at=now - FINDINGS_LIFETIME - lead,
+            host=host,
+        )
+    assert await prune(engine.runtime) == 1
+    rows = await engine.rows("SELECT subject FROM health_finding ORDER BY id")
+    assert sorted(row["subject"] for row in rows) == ["open", "young"]

@@ -9,9 +9,8 @@ from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.ids import from_id
 from app.schema.inputs.control import QueueControlInput, SchedulerControlInput
-from app.schema.status import read_scheduler_status
 from app.schema.types.payloads import QueuePayload, SchedulerPayload, WorkerPayload
-from app.schema.types.scheduler import Queue, Worker
+from app.schema.types.scheduler import Queue, SchedulerStatus, Worker
 from app.services.controlling import control_scheduler
 from app.services.queues import control_queue
 from app.services.workers import drain_worker
@@ -31,7 +30,7 @@ class ControlMutations:
         async with collected_errors() as errors:
             context = info.context
             await control_scheduler(context.runtime, context.principal, input.read())
-            return SchedulerPayload(status=await read_scheduler_status(context.runtime))
+            return SchedulerPayload(status=SchedulerStatus.of(await context.status.read()))
         return SchedulerPayload(errors=errors)
 
     @strawberry.mutation(description="Pause a queue, let it go on, or limit it.")

@@ -14,6 +14,7 @@ from app.schema.context import Info
 from app.schema.types.backfills import Backfill
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Node
+from app.schema.types.health import HealthFinding
 from app.schema.types.jobs import Job
 from app.schema.types.projects import Project
 from app.schema.types.runs import Run
@@ -91,6 +92,11 @@ async def _secret(info: Info, id_: UUID) -> Node | None:
     return None if row is None else Secret.of(row)
 
 
+async def _finding(info: Info, id_: UUID) -> Node | None:
+    row = await info.context.loaders.findings.load(id_)
+    return None if row is None else HealthFinding.of(row)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
@@ -99,4 +105,5 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.CALENDAR: _calendar,
     Kind.PROJECT: _project,
     Kind.SECRET: _secret,
+    Kind.FINDING: _finding,
 }

@@ -17,7 +17,7 @@ from app.schema.context import Context, Info
 from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter, ScheduleFilter
 from app.schema.scalars import Cursor
-from app.schema.status import read_scheduler_status
+from app.schema.types.health import HealthFinding
 from app.schema.types.logs import levels_from
 from app.schema.types.scheduler import SchedulerStatus
 from app.schema.types.streams import (
@@ -30,8 +30,8 @@ from app.schema.types.streams import (
 )
 from app.services.live.log_reading import WatchedLog
 from app.services.live.log_watching import watch_log
-from app.services.live.topics import RunTopic, ScheduleTopic
-from app.services.live.watching import watch
+from app.services.live.topics import FindingTopic, RunTopic, ScheduleTopic
+from app.services.live.watching import Changed, Started, watch
 from app.store import filters as store
 
 _AT_LEAST_EVERY = 15.0
@@ -141,6 +141,23 @@ class Streams:
                 yield log_message(message)
 
     @strawberry.subscription(
+        description="Findings about the project's schedules and the instance: the open ones at "
+        "once, then each change. After a pause too long to be made up for, the open ones again."
+    )
+    async def health_finding_changed(self, info: Info) -> AsyncGenerator[HealthFinding]:
+        """Watch findings."""
+        topic = FindingTopic(info.context.principal.project_id)
+        messages = watch(info.context.hub, topic, after=None, snapshot=True)
+        async with aclosing(messages):
+            async for message in messages:
+                info.context.renew_loaders()
+                if isinstance(message, Started):
+                    for row in message.rows:
+                        yield HealthFinding.of(row)
+                elif isinstance(message, Changed):
+                    yield HealthFinding.of(message.row)
+
+    @strawberry.subscription(
         description="The instance's status: now, then on change, at most once per `minInterval`, "
         "at least every 15 s."
     )
@@ -157,21 +174,22 @@ class Streams:
             raise Invalid("minInterval lies between PT0.1S and PT15S.", path=("minInterval",))
         told, told_at = None, 0.0
         while True:
-            status = await read_scheduler_status(info.context.runtime)
+            status = SchedulerStatus.of(await info.context.status.read())
             essence = _essence(status)
             if essence != told or elapsed_seconds() - told_at >= _AT_LEAST_EVERY:
                 told, told_at = essence, elapsed_seconds()
                 yield status
-            await _wait_for_news(info.context, pause)
+            await _wait_for_news(info.context, pause, told_at + _AT_LEAST_EVERY)
 
 
-async def _wait_for_news(context: Context, pause: float) -> None:
-    """Wait at least `pause`; longer while nothing happens."""
-    hints, waited = context.hub.hints, 0.0
+async def _wait_for_news(context: Context, pause: float, until: float) -> None:
+    """Wait at least `pause`; longer while nothing happens, but not beyond `until`."""
+    hints, looked_at = context.hub.hints, elapsed_seconds()
     while True:
-        await asyncio.sleep(pause)
-        waited += pause
-        if context.hub.hints != hints or waited >= _LOOK_EVERY:
+        left = until - elapsed_seconds()
+        await asyncio.sleep(max(0.0, min(pause, left)))
+        now = elapsed_seconds()
+        if now >= until or context.hub.hints != hints or now - looked_at >= _LOOK_EVERY:
             return
 
 

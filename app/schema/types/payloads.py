@@ -4,6 +4,7 @@ import strawberry
 
 from app.schema.errors import UserError
 from app.schema.types.backfills import Backfill
+from app.schema.types.health import HealthFinding
 from app.schema.types.jobs import Job
 from app.schema.types.runs import Run
 from app.schema.types.scheduler import Queue, SchedulerStatus, Worker
@@ -86,6 +87,14 @@ class WorkerPayload:
     """A payload."""
 
     worker: Worker | None = strawberry.field(default=None, description="The worker.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
+
+
+@strawberry.type(description="The result of changing a finding.")
+class FindingPayload:
+    """A payload."""
+
+    finding: HealthFinding | None = strawberry.field(default=None, description="The finding.")
     errors: list[UserError] = strawberry.field(default_factory=list, description=_ERRORS)
 
 

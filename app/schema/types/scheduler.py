@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import strawberry
 
 from app.core.ids import Kind
-from app.core.vocabulary import SchedulerState, WorkerState
+from app.core.vocabulary import SchedulerState, ScheduleState, WorkerState
 from app.models import Worker as WorkerRow
 from app.schema.ids import to_id
 from app.schema.types.common import Actor
-from app.services.status import InstanceStatus, QueueStatus
+from app.services.status import DependencyStatus, InstanceStatus, QueueStatus
 from app.services.status import Lateness as LatenessValue
 
 
@@ -98,8 +98,15 @@ class Dependency:
 
     name: str = strawberry.field(description="postgresql or redis.")
     healthy: bool = strawberry.field(description="Whether it answers.")
-    latency: timedelta | None = strawberry.field(description="How long it took to answer.")
+    latency: timedelta | None = strawberry.field(description="How long one round trip took.")
     detail: str | None = strawberry.field(description="What is wrong.")
+
+    @classmethod
+    def of(cls, value: DependencyStatus) -> "Dependency":
+        """Return the public form."""
+        return cls(
+            name=value.name, healthy=value.healthy, latency=value.latency, detail=value.detail
+        )
 
 
 @strawberry.type(description="The state of the whole instance at one instant.")
@@ -112,15 +119,24 @@ class SchedulerStatus:
     changed_at: datetime = strawberry.field(description="Since when.")
     version: int = strawberry.field(description="Counts changes of the state.")
     server_time: datetime = strawberry.field(description="PostgreSQL's clock.")
-    uptime: timedelta = strawberry.field(description="How long a worker has been there.")
+    uptime: timedelta = strawberry.field(
+        description="How long the oldest of the present workers has been there."
+    )
     last_tick_at: datetime | None = strawberry.field(description="When any worker last ticked.")
     tick_lag: timedelta | None = strawberry.field(description="How long ago that was.")
     healthy: bool = strawberry.field(description="Whether there are no problems.")
-    problems: list[str] = strawberry.field(description="What is wrong, in words.")
+    problems: list[str] = strawberry.field(
+        description="What is wrong with the instance, in words; `healthFindings` says more."
+    )
     active_schedules: int = strawberry.field(description="How many fire.")
-    overdue: int = strawberry.field(description="How many should have fired and have not.")
+    overdue: int = strawberry.field(
+        description="How many should have fired more than 10 seconds ago and have not; counted up "
+        "to 10,000."
+    )
     due_next_minute: int = strawberry.field(description="How many fire within a minute.")
-    queued_runs: int = strawberry.field(description="How many runs wait.")
+    queued_runs: int = strawberry.field(
+        description="How many runs wait: for their instant, a worker, or another run to end."
+    )
     running_runs: int = strawberry.field(description="How many runs are under way.")
     oldest_queued_age: timedelta | None = strawberry.field(
         description="How long the oldest due run has waited."
@@ -145,7 +161,7 @@ class SchedulerStatus:
     dependencies: list[Dependency] = strawberry.field(description="What it needs.")
 
     @classmethod
-    def of(cls, status: InstanceStatus, dependencies: list[Dependency]) -> "SchedulerStatus":
+    def of(cls, status: InstanceStatus) -> "SchedulerStatus":
         """Return the public form."""
         return cls(
             state=status.state,
@@ -159,7 +175,7 @@ class SchedulerStatus:
             tick_lag=status.tick_lag,
             healthy=status.healthy,
             problems=list(status.problems),
-            active_schedules=status.active_schedules,
+            active_schedules=status.schedules[ScheduleState.ACTIVE],
             overdue=status.overdue,
             due_next_minute=status.due_next_minute,
             queued_runs=status.queued_runs,
@@ -172,5 +188,5 @@ class SchedulerStatus:
             lateness=Lateness.of(status.lateness),
             workers=[Worker.of(row) for row in status.workers],
             queues=[Queue.of(queue) for queue in status.queues],
-            dependencies=dependencies,
+            dependencies=[Dependency.of(each) for each in status.dependencies],
         )

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from app.models import Run
+from app.core.changes import INSTANCE
+from app.models import HealthFinding, Run
 from app.services.live.positions import Entry
 from app.services.writing import Subject
 from app.store.database import ReadConnection
 from app.store.filters import RunFilter, ScheduleFilter
+from app.store.findings import read_findings, read_newest_open_findings
 from app.store.live import (
     read_matching_runs,
     read_matching_schedules,
@@ -120,4 +122,37 @@ class ScheduleTopic:
 
     def revision_of(self, row: ScheduleRecord) -> int:
         """Return the count of changes of the schedule and of its counters."""
+        return row.revision
+
+
+@dataclass(frozen=True, slots=True)
+class FindingTopic:
+    """Findings about a project's schedules and about the instance.
+
+    It begins with the open ones; of those that change it tells whatever becomes of them.
+    """
+
+    project_id: UUID
+
+    def concerns(self, entry: Entry) -> bool:
+        """Compare ids only."""
+        mine = (self.project_id, INSTANCE)
+        return entry.subject == Subject.FINDING and entry.project_id in mine
+
+    async def read_matching(
+        self, connection: ReadConnection, ids: Sequence[UUID]
+    ) -> dict[UUID, HealthFinding]:
+        """Return the findings, open or not."""
+        return await read_findings(connection, self.project_id, ids)
+
+    async def read_newest(self, connection: ReadConnection, limit: int) -> list[HealthFinding]:
+        """Return the newest open findings."""
+        return await read_newest_open_findings(connection, self.project_id, limit)
+
+    def id_of(self, row: HealthFinding) -> UUID:
+        """Return the finding's id."""
+        return row.id
+
+    def revision_of(self, row: HealthFinding) -> int:
+        """Return the finding's revision."""
         return row.revision

@@ -1,18 +1,32 @@
-"""What a process counts about itself, in Prometheus' terms.
+"""What an API process counts, and what it shows of the instance."""
 
-One registry per process, made by its entry point and passed down; nothing is a global.
-"""
+from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from app import __version__
+from app.metrics.process import process_registry
+
+
+class Shown(Collector):
+    """Families that somebody else has filled in, just before they are read."""
+
+    def __init__(self) -> None:
+        self.families: Sequence[Metric] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+        return self.families
 
 
 class ApiMetrics:
     """The metrics of an API process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = process_registry(__version__)
+        self.instance = Shown()
+        self.registry.register(self.instance)
         self.operations = Counter(
             "tickwheel_graphql_operations_total",
             "GraphQL operations over HTTP, by how they ended.",

@@ -1,0 +1,75 @@
+"""Queries and mutations about health."""
+
+from typing import Annotated
+
+import strawberry
+
+from app.core.ids import Kind
+from app.core.vocabulary import Severity
+from app.schema.connections import Window
+from app.schema.context import Info
+from app.schema.errors import collected_errors
+from app.schema.ids import from_id
+from app.schema.inputs.arguments import After, First
+from app.schema.types.health import FindingConnection, HealthFinding
+from app.schema.types.payloads import FindingPayload
+from app.services.health.acknowledging import acknowledge_finding
+
+_FIRST_FINDINGS = 50
+
+
+@strawberry.type
+class HealthQueries:
+    """Reads."""
+
+    @strawberry.field(
+        description="What is wrong with the project's schedules and with the instance, the newest "
+        "first."
+    )
+    async def health_findings(
+        self,
+        info: Info,
+        first: First = _FIRST_FINDINGS,
+        after: After = None,
+        open: Annotated[
+            bool | None,
+            strawberry.argument(description="Only those that stand, or only past ones; null: all."),
+        ] = True,
+        min_severity: Annotated[
+            Severity | None, strawberry.argument(description="Only those that matter as much.")
+        ] = Severity.INFO,
+    ) -> FindingConnection:
+        """Read one page."""
+        return await FindingConnection.read(
+            info.context,
+            Window(_FIRST_FINDINGS if first is None else first, after),
+            is_open=open,
+            min_severity=min_severity or Severity.INFO,
+        )
+
+
+@strawberry.type
+class HealthMutations:
+    """Writes."""
+
+    @strawberry.mutation(
+        description="Say that you have taken notice of a finding. It stays open until it is over. "
+        "One of the instance takes the instance's administrator."
+    )
+    async def health_finding_acknowledge(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="Which finding.")],
+        note: Annotated[
+            str | None, strawberry.argument(description="What you know, or will do about it.")
+        ] = None,
+    ) -> FindingPayload:
+        """Acknowledge."""
+        async with collected_errors() as errors:
+            context = info.context
+            finding_id = from_id(Kind.FINDING, id, "id")
+            row = await acknowledge_finding(
+                context.runtime, context.principal, finding_id, note=note
+            )
+            return FindingPayload(finding=HealthFinding.of(row))
+        return FindingPayload(errors=errors)

@@ -1,0 +1,49 @@
+"""Real processes die, and others see it.
+
+Breaks that were tried, and which test failed: the API's `lifespan` without its watchdog;
+`NO_WORKER` judged by the state of the rows alone, which nobody is left to write (both: the killed
+worker).
+"""
+
+import asyncio
+
+from tests.dev.processes import PATIENCE_SECONDS
+from tests.schema.api import Api, Stream, running_api
+from tests.schema.test_health import WATCH
+from tests.worker.control import Services, a_worker, status
+
+
+async def told(stream: Stream, count: int) -> set[tuple[str, bool]]:
+    """Return the next findings: each one's code, and whether it is over."""
+    found = [await anext(stream) for _ in range(count)]
+    return {(each["code"], each["resolvedAt"] is not None) for each in found}
+
+
+async def test_death_of_the_only_worker_reaches_a_subscriber_and_so_does_its_successor(
+    database_url: str, redis_url: str, services: Services
+) -> None:
+    lease = {"lease_seconds": 2, "heartbeat_seconds": 0.5}
+    async with (
+        running_api(database_url, redis_url, **lease) as api,
+        a_worker(services, **lease) as worker,
+    ):
+        await _until_well(api)
+        async with api.watching(WATCH, patience_seconds=PATIENCE_SECONDS) as stream:
+            await worker.kill()
+            assert await told(stream, 2) == {("NO_WORKER", False), ("TICKER_SILENT", False)}
+            shown = await status(api)
+            assert len(shown["problems"]) == 2
+            # Nobody is left to write its row.
+            assert [each["state"] for each in shown["workers"]] == ["LOST"]
+            async with a_worker(services, **lease):
+                over = {("NO_WORKER", True), ("TICKER_SILENT", True)}
+                # What became critical meanwhile is told before.
+                while over:
+                    over -= await told(stream, 1)
+                await _until_well(api)
+
+
+async def _until_well(api: Api) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (await status(api))["problems"]:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
