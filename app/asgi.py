@@ -23,6 +23,7 @@ from app.config import Settings
 from app.core.errors import TickwheelError
 from app.metrics import CONTENT_TYPE_LATEST, ApiMetrics
 from app.runtime import Runtime, open_runtime
+from app.schema import sessions
 from app.schema.explorer import explorer_page, explorer_routes
 from app.schema.http import GraphQLEndpoint
 from app.schema.schema import build_schema
@@ -65,6 +66,8 @@ class _Application:
         routes: list[BaseRoute] = [
             Route(GRAPHQL_PATH, self._graphql, methods=["GET", "POST"]),
             WebSocketRoute(GRAPHQL_PATH, self._socket),
+            Route("/login", self._login, methods=["POST"]),
+            Route("/logout", self._logout, methods=["POST"]),
             Route("/livez", self._live),
             Route("/readyz", self._ready),
             Route("/healthz", self._health),
@@ -120,6 +123,12 @@ class _Application:
 
     async def _socket(self, websocket: WebSocket) -> None:
         await self._sockets(websocket.scope, websocket.receive, websocket.send)
+
+    async def _login(self, request: Request) -> Response:
+        return await sessions.log_in(self._runtime, request)
+
+    async def _logout(self, request: Request) -> Response:
+        return await sessions.log_out(self._runtime, request)
 
     async def _live(self, _: Request) -> Response:
         return PlainTextResponse("alive\n")

@@ -187,6 +187,25 @@ def health(
         raise DependencyUnavailable(f"The {process} is not ready.")
 
 
+@cli.command()
+def login_link(
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where browsers reach the API; by default TICKWHEEL_HOST and _PORT."),
+    ] = None,
+) -> None:
+    """Print a link that signs one browser in as the instance's administrator, once.
+
+    It works for ten minutes, the session for twelve hours. Needs TICKWHEEL_DATABASE_URL.
+    """
+    from app.config import load_settings
+    from app.services.browser_sessions import login_link as make_link
+
+    settings = load_settings(os.environ, required=("database_url",))
+    base = url or f"http://{settings.host}:{settings.port}"
+    typer.echo(asyncio.run(make_link(settings.database_url, base)))
+
+
 @audit_cli.command()
 def verify(
     head: Annotated[

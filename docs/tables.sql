@@ -230,6 +230,11 @@ CREATE TABLE public.job (
     CONSTRAINT job_timeout CHECK ((timeout_seconds > (0)::double precision))
 );
 
+CREATE TABLE public.login_code (
+    code_hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.occurrence_override (
     id uuid NOT NULL,
     schedule_id uuid NOT NULL,
@@ -572,6 +577,9 @@ ALTER TABLE ONLY public.idempotency
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.login_code
+    ADD CONSTRAINT login_code_pkey PRIMARY KEY (code_hash);
 
 ALTER TABLE ONLY public.occurrence_override
     ADD CONSTRAINT occurrence_override_pkey PRIMARY KEY (id);

@@ -21,14 +21,15 @@ _SCHEDULE = {
 }
 
 
-def banner(*, url: str, directory: Path, token: str, token_is_set: bool) -> str:
+def banner(*, url: str, link: str, directory: Path, token: str, token_is_set: bool) -> str:
     """Return the addresses, the token, a first request and the warning."""
     shown = "the one you set in TICKWHEEL_ADMIN_TOKEN" if token_is_set else token
     return f"""
   Tickwheel is ready. This is for development: do not run it in production.
 
     GraphQL    {url}/graphql
-    GraphiQL   {url}/graphql (in a browser)
+    GraphiQL   {link}
+               (opens once, within ten minutes; `tickwheel login-link` makes another)
     Health     {url}/healthz
     Data       {directory}
     Token      {shown}

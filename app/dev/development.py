@@ -25,6 +25,7 @@ from app.dev.programs import Program
 from app.dev.redis import EmbeddedRedis
 from app.dev.supervisor import Service, Supervisor
 from app.listening import address_url, answers, wait_until_free
+from app.services.browser_sessions import login_link
 from app.store.migrate import upgrade
 
 _READY_SECONDS = 60.0
@@ -111,6 +112,7 @@ class _Instance:
         sys.stdout.write(
             banner(
                 url=self._url,
+                link=await login_link(environment["TICKWHEEL_DATABASE_URL"], self._url),
                 directory=self._directory,
                 token=environment["TICKWHEEL_ADMIN_TOKEN"],
                 token_is_set=bool(self._settings.admin_token),

@@ -11,6 +11,7 @@ from app.models.event import Event
 from app.models.finding import HealthFinding, HealthRound
 from app.models.idempotency import IdempotencyRecord
 from app.models.job import Job
+from app.models.login_code import LoginCode
 from app.models.occurrence_override import OccurrenceOverride
 from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
@@ -34,6 +35,7 @@ __all__ = [
     "HealthRound",
     "IdempotencyRecord",
     "Job",
+    "LoginCode",
     "OccurrenceOverride",
     "Project",
     "QueueControl",

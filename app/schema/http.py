@@ -32,6 +32,7 @@ from app.schema.context import Context
 from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
 from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
+from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
 from app.services.status import StatusReader
@@ -111,7 +112,12 @@ class GraphQLEndpoint:
 
     async def _identify(self, request: Request) -> Principal:
         headers = request.headers
-        credentials = Credentials(headers.get("authorization"), headers.get("x-tickwheel-project"))
+        credentials = Credentials(
+            headers.get("authorization"),
+            headers.get("x-tickwheel-project"),
+            # A GET may come from a link, and changes nothing; it still shows nothing by a cookie.
+            session=session_of(request) if request.method == "POST" else None,
+        )
         try:
             principal = await self.doorkeeper.identify(credentials)
         except Unauthenticated as error:

@@ -40,6 +40,7 @@ from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
 from app.schema.http import encode, format_result
 from app.schema.limits import check_nesting
 from app.schema.schema import TickwheelSchema
+from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
 from app.services.status import StatusReader
@@ -148,6 +149,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         return Credentials(
             authorization if isinstance(authorization, str) else None,
             project if isinstance(project, str) else None,
+            session=session_of(self.context.websocket),
         )
 
     async def _check_again(self) -> None:

@@ -55,6 +55,7 @@ class Refusal(Enum):
     EXPIRED = "The API token has expired."
     NOT_ACCEPTED = "The token of the identity provider is not valid here."
     SIGNED_OUT = "The token of the identity provider has expired."
+    USED_LINK = "This link was used before, or its time is over: ask for another one."
     WITHOUT_GRANT = "You are known, but no group of yours may do anything here."
 
 
@@ -68,10 +69,15 @@ class Unauthenticated(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a caller sent: the `Authorization` header, and the project it names."""
+    """What a caller sent: the `Authorization` header, and the project it names.
+
+    `session` is the token of a browser's cookie; it counts where there is no header. Only those who
+    have made sure that the browser's own page is asking may hand it on.
+    """
 
     authorization: str | None
     project_key: str | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,8 @@ class Doorkeeper:
     async def identify(self, credentials: Credentials) -> Principal:
         """Return the caller, or raise `Unauthenticated`, or `NotFound` for the project."""
         text = _bearer(credentials.authorization)
+        if credentials.authorization is None:
+            text = credentials.session
         if text is None:
             raise Unauthenticated(Refusal.MISSING)
         if self._is_admin(text):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, insert
+from sqlalchemy import Select, insert, or_
 from sqlmodel import col, select
 
 from app.models import AuditEntry
@@ -53,12 +53,16 @@ def audit_entry(
 def select_audit(
     project_id: UUID,
     *,
+    with_instance: bool = False,
     subject_id: UUID | None = None,
     action: str | None = None,
     at: TimeRange | None = None,
 ) -> Select[Any]:
-    """Return the query for a project's entries."""
-    query = select(AuditEntry).where(col(AuditEntry.project_id) == project_id)
+    """Return the query for a project's entries, on request with those of no project."""
+    is_ours = col(AuditEntry.project_id) == project_id
+    if with_instance:
+        is_ours = or_(is_ours, col(AuditEntry.project_id).is_(None))
+    query = select(AuditEntry).where(is_ours)
     if subject_id is not None:
         query = query.where(col(AuditEntry.subject_id) == subject_id)
     if action is not None:

@@ -9,7 +9,7 @@ import { createRoot } from 'react-dom/client';
 import { GraphiQL } from 'graphiql';
 import 'graphiql/style.css';
 
-import { loadConnection, saveConnection } from './connection.js';
+import { loadConnection, saveConnection, signInByLink } from './connection.js';
 import { examples } from './examples.js';
 import './explorer.css';
 import { createFetcher } from './fetcher.js';
@@ -17,7 +17,7 @@ import { createFetcher } from './fetcher.js';
 // Relative to the page, so that a proxy may serve all of it below a prefix.
 const ENDPOINT = new URL('graphql', document.baseURI).href;
 
-function Explorer() {
+function Explorer({ problem }) {
   const [connection, setConnection] = useState(loadConnection);
   const { fetcher, dispose } = useMemo(() => createFetcher({ url: ENDPOINT, ...connection }), [connection]);
   useEffect(() => dispose, [dispose]);
@@ -28,7 +28,7 @@ function Explorer() {
   };
   return (
     <>
-      <ConnectionBar connection={connection} onConnect={connect} />
+      <ConnectionBar connection={connection} onConnect={connect} problem={problem} />
       <GraphiQL
         key={JSON.stringify(connection)}
         defaultEditorToolsVisibility="variables"
@@ -43,7 +43,7 @@ function Explorer() {
   );
 }
 
-function ConnectionBar({ connection, onConnect }) {
+function ConnectionBar({ connection, onConnect, problem }) {
   const submit = (event) => {
     event.preventDefault();
     const fields = new FormData(event.currentTarget);
@@ -58,7 +58,7 @@ function ConnectionBar({ connection, onConnect }) {
           autoComplete="off"
           defaultValue={connection.token}
           name="token"
-          placeholder="tw_… (tickwheel dev prints one)"
+          placeholder="tw_… (not needed after a sign-in link)"
           spellCheck={false}
           type="password"
         />
@@ -68,8 +68,10 @@ function ConnectionBar({ connection, onConnect }) {
         <input autoComplete="off" defaultValue={connection.project} name="project" placeholder="the token's own" />
       </label>
       <button type="submit">Connect</button>
+      {problem && <span role="alert">{problem}</span>}
     </form>
   );
 }
 
-createRoot(document.getElementById('explorer')).render(<Explorer />);
+const problem = await signInByLink(new URL('login', document.baseURI).href);
+createRoot(document.getElementById('explorer')).render(<Explorer problem={problem} />);

@@ -21,7 +21,8 @@ class AuditQueries:
     """Reads. All of them take an administrator."""
 
     @strawberry.field(
-        description="What was done in the project, by whom, the newest first. Takes the role ADMIN."
+        description="What was done in the project, by whom, the newest first; for the instance's "
+        "administrator also what concerns no project. Takes the role ADMIN."
     )
     async def audit(
         self,
@@ -47,6 +48,7 @@ class AuditQueries:
             raise NotFound(f"{subject_id[:80]!r} is not an id of ours.", path=("subjectId",))
         query = select_audit(
             principal.project_id,
+            with_instance=principal.governs,
             subject_id=None if subject is None else subject[1],
             action=action,
             at=None if at is None else at.read(),
