@@ -314,6 +314,11 @@ class Settings(BaseModel):
         "Networks that HTTP jobs may reach although they are not public.",
         allowed="networks in CIDR form, separated by commas: `10.1.0.0/16,127.0.0.1/32`",
     )
+    http_ca_file: Path | None = _setting(
+        None,
+        "File of certificates (PEM) that HTTP jobs trust besides the system's.",
+        allowed="a path",
+    )
     tasks: Annotated[Names, AfterValidator(_modules)] = _setting(
         (),
         "Python modules whose `@task` functions jobs may run.",

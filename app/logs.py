@@ -28,8 +28,26 @@ from app.sealing import key_texts
 # What these say at INFO, once a second or once a request, says nothing.
 _QUIET = ("alembic", "arq", "uvicorn.access", "httpcore", "httpx", "sqlalchemy", "websockets")
 
-# What the whole process knows, as its log is one for the whole process.
-_known = Redaction()
+# A process sees few secrets, but new tokens for as long as it lives: the oldest are forgotten.
+_MOST_STRUCK_OUT = 1_000
+
+
+class _Known:
+    """The secrets of the process: its log is one for all that it does."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, None] = {}
+        self.redaction = Redaction()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        new = [secret for secret in secrets if secret and secret not in self._secrets]
+        if new:
+            kept = [*self._secrets, *new][-_MOST_STRUCK_OUT:]
+            self._secrets = dict.fromkeys(kept)
+            self.redaction = Redaction(kept)
+
+
+_known = _Known()
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:
@@ -51,7 +69,7 @@ def configure_logs(settings: Settings, *, process: str) -> None:
 
 def strike_out(*secrets: str) -> None:
     """Keep these out of every line from now on, in any usual spelling."""
-    _known.add(*secrets)
+    _known.add(secrets)
 
 
 def _configure(
@@ -120,7 +138,7 @@ class _Named:
 
 def _without_secrets(_logger: Any, _method: str, line: Any) -> str:
     """Strike known secrets out of the rendered line: the last look before it leaves."""
-    return _known.text(str(line))
+    return _known.redaction.text(str(line))
 
 
 def _in_order(_logger: Any, _method: str, event: EventDict) -> EventDict:

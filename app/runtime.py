@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -126,5 +127,13 @@ def handler_options(settings: Settings) -> HandlerOptions:
         command_user=settings.command_user,
         http_allow_networks=settings.http_allow_networks,
         own_ports=(settings.port, settings.worker_port),
+        store_ports=store_ports(settings),
+        http_ca_file=None if settings.http_ca_file is None else str(settings.http_ca_file),
         task_modules=settings.tasks,
     )
+
+
+def store_ports(settings: Settings) -> tuple[int, ...]:
+    """Return the ports of our PostgreSQL and Redis, the usual ones where none is named."""
+    database, redis = urlsplit(settings.database_url), urlsplit(settings.redis_url)
+    return (database.port or 5432, redis.port or 6379)

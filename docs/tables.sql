@@ -115,6 +115,30 @@ CREATE TABLE public.calendar (
     rules jsonb NOT NULL
 );
 
+CREATE TABLE public.endpoint (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    base_url text NOT NULL,
+    headers jsonb NOT NULL,
+    variables jsonb NOT NULL,
+    auth jsonb NOT NULL
+);
+
+CREATE TABLE public.endpoint_token (
+    endpoint_id uuid NOT NULL,
+    generation text NOT NULL,
+    key_id character varying(64) NOT NULL,
+    sealed bytea NOT NULL,
+    obtained_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.event (
     id bigint NOT NULL,
     transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
@@ -560,6 +584,12 @@ ALTER TABLE ONLY public.backfill
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.endpoint
+    ADD CONSTRAINT endpoint_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.endpoint_token
+    ADD CONSTRAINT endpoint_token_pkey PRIMARY KEY (endpoint_id);
+
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
 
@@ -634,6 +664,8 @@ CREATE INDEX backfill_of_schedule ON public.backfill USING btree (schedule_id, i
 CREATE INDEX backfill_step ON public.backfill USING btree (step_at, id) WHERE (step_at IS NOT NULL);
 
 CREATE UNIQUE INDEX calendar_key ON public.calendar USING btree (project_id, key);
+
+CREATE UNIQUE INDEX endpoint_key ON public.endpoint USING btree (project_id, key);
 
 CREATE INDEX event_at ON public.event USING btree (at);
 
@@ -732,6 +764,12 @@ ALTER TABLE ONLY public.backfill
 
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.endpoint
+    ADD CONSTRAINT endpoint_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.endpoint_token
+    ADD CONSTRAINT endpoint_token_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.endpoint(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.health_finding
     ADD CONSTRAINT health_finding_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

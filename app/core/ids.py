@@ -20,6 +20,7 @@ class Kind(StrEnum):
     VERSION = "version"
     OVERRIDE = "override"
     BACKFILL = "backfill"
+    ENDPOINT = "endpoint"
     SECRET = "secret"  # noqa: S105 - a kind of thing
     FINDING = "finding"
     TOKEN = "token"  # noqa: S105 - a kind of thing

@@ -23,6 +23,19 @@ KILL_NOW: Final = "kill now"
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointDefinition:
+    """An endpoint as it is stored. `generation` changes with it and with each of its secrets."""
+
+    id: UUID
+    key: str
+    generation: str
+    base_url: str
+    headers: Mapping[str, Any]
+    variables: Mapping[str, Any]
+    auth: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One attempt of one run."""
 
@@ -40,12 +53,15 @@ class Execution:
     previous_success_at: datetime | None
     timeout_seconds: float
     lease_token: int
-    # References to secrets in `config` and `parameters` are resolved already; this is for what
-    # names them inside a text. All of them, and what a handler learns, are in `redaction`.
+    # References to secrets are resolved already, but in the `config` of an HTTP job, whose texts
+    # are templates: those are filled in from here. All of them, and what a handler learns, are in
+    # `redaction`.
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     redaction: Redaction | None = None
     # The right of its project, as it is at the claim.
     shell_allowed: bool = False
+    # What an HTTP job's `connection` names.
+    endpoint: EndpointDefinition | None = None
 
     @property
     def public_run_id(self) -> str:
@@ -80,6 +96,8 @@ class Failure:
     message: str
     detail: str | None = None
     retry_after_seconds: float | None = None
+    # Another attempt would only fail in the same way: there is none, whatever the policy.
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ checks, each sufficient against its own kind of trick:
 
 Only public unicast is allowed, and networks the operator opened. What an address means is decided
 on the address inside it: IPv4 mapped into IPv6 and NAT64 are judged as the IPv4 address; other
-transition schemes are refused. Own ports on own addresses stay closed even in an opened network.
+transition schemes are refused. Own ports on own addresses stay closed even in an opened network,
+and the ports of our PostgreSQL and Redis on every address in one.
 
 Redirects are the caller's: each hop comes through here again.
 """
@@ -92,18 +93,26 @@ class NetworkGuard:
     """The rules of one instance."""
 
     def __init__(
-        self, *, allow_networks: Iterable[str] = (), own_ports: Iterable[int] = ()
+        self,
+        *,
+        allow_networks: Iterable[str] = (),
+        own_ports: Iterable[int] = (),
+        store_ports: Iterable[int] = (),
     ) -> None:
         self._allowed = tuple(ip_network(text, strict=False) for text in allow_networks)
         self._own_ports = frozenset(own_ports)
+        self._store_ports = frozenset(store_ports)
 
     def check(self, address: str, port: int) -> None:
         """Raise AddressRefused unless jobs may connect there."""
         actual = actual_address(address)
-        if not is_public(actual) and not self._opened(actual):
-            raise AddressRefused(
-                f"{actual} is not a public address; the instance's operator can open networks."
-            )
+        if not is_public(actual):
+            if not self._opened(actual):
+                raise AddressRefused(
+                    f"{actual} is not a public address; the instance's operator can open networks."
+                )
+            if port in self._store_ports:
+                raise AddressRefused(f"{actual}:{port} is where Tickwheel's own data may be.")
         if port in self._own_ports and is_own(actual):
             raise AddressRefused(f"{actual}:{port} is Tickwheel itself.")
 

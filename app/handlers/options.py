@@ -32,8 +32,10 @@ class HandlerOptions:
 
     # Networks that HTTP jobs may reach although they are not public, for example 10.1.0.0/16.
     http_allow_networks: tuple[str, ...] = ()
-    # Ports of Tickwheel, PostgreSQL and Redis: never reachable on this machine's own addresses.
+    # Ports on which Tickwheel answers: never reachable on this machine's own addresses.
     own_ports: tuple[int, ...] = ()
+    # Ports of its PostgreSQL and Redis: never reachable in a network that was opened.
+    store_ports: tuple[int, ...] = ()
     # Certificates trusted besides the system's.
     http_ca_file: str | None = None
     http_connections: int = 1000

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from app.core.errors import InvalidInput, TickwheelError
+from app.core.secret_references import AnySecret, with_secrets
 from app.core.vocabulary import JobKind
 from app.handlers.command_job import CommandHandler, command_user, read_command_config
 from app.handlers.execution import (
@@ -22,6 +23,7 @@ from app.handlers.execution import (
 )
 from app.handlers.http_config import read_http_config
 from app.handlers.http_job import HttpHandler, network_guard
+from app.handlers.http_tokens import NoTokenStore, TokenStore
 from app.handlers.network_guard import Resolve, system_resolve
 from app.handlers.options import HandlerOptions
 from app.handlers.python_calls import detail_of, type_name
@@ -32,7 +34,12 @@ from app.handlers.task_modules import check_signatures, load_modules
 
 
 def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: HandlerOptions) -> None:
-    """Raise InvalidInput, with all that is wrong, unless a job may be saved with this."""
+    """Raise InvalidInput, with all that is wrong, unless a job may be saved with this.
+
+    Whether there are the secrets and the endpoint that it refers to is not known here.
+    """
+    if kind is not JobKind.HTTP:
+        config = with_secrets(config, AnySecret())
     match kind:
         case JobKind.HTTP:
             read_http_config(config, network_guard(options))
@@ -58,15 +65,24 @@ class Handlers:
         self._threads = asyncio.Semaphore(options.thread_slots)
 
     @classmethod
-    async def open(cls, options: HandlerOptions, *, resolve: Resolve = system_resolve) -> Self:
+    async def open(
+        cls,
+        options: HandlerOptions,
+        *,
+        tokens: TokenStore | None = None,
+        resolve: Resolve = system_resolve,
+    ) -> Self:
         """Open the client and import the operator's functions.
+
+        `tokens` is where workers share the tokens of endpoints; without it each has its own.
 
         Raises TaskModuleBroken or Refused when the operator's settings cannot be had.
         """
         load_modules(options.task_modules)
         check_signatures()
         user = command_user(options.command_user) if options.allow_commands else None
-        handlers = cls(options, await HttpHandler.open(options, resolve), user)
+        http = await HttpHandler.open(options, tokens or NoTokenStore(), resolve)
+        handlers = cls(options, http, user)
         handlers._capture.begin()
         return handlers
 

@@ -33,6 +33,7 @@ from app.schema.operations.backfills import BackfillMutations, BackfillQueries
 from app.schema.operations.bulk import BulkMutations
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
 from app.schema.operations.control import ControlMutations
+from app.schema.operations.endpoints import EndpointMutations, EndpointQueries
 from app.schema.operations.health import HealthMutations, HealthQueries
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
@@ -58,6 +59,7 @@ class Query(
     PreviewQueries,
     CalendarQueries,
     SecretQueries,
+    EndpointQueries,
     RunQueries,
     BackfillQueries,
     InstanceQueries,
@@ -82,6 +84,7 @@ class Mutation(
     TokenMutations,
     SecretMutations,
     BackfillMutations,
+    EndpointMutations,
 ):
     """The writes."""
 

@@ -183,7 +183,7 @@ def _reason_of(outcome: Outcome) -> RunReason | None:
 def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
     """Return how long to wait before the next attempt, or None when there is none."""
     run, error = attempt.run, attempt.outcome.error
-    if attempt.outcome.state not in FAILURES or error is None:
+    if attempt.outcome.state not in FAILURES or error is None or error.is_final:
         return None
     if attempt.outcome.state is RunState.LOST and run.at_most_once:
         return None

@@ -20,7 +20,6 @@ from app.core.defaults import (
 )
 from app.core.errors import Invalid, NotFound, StateConflict
 from app.core.retry import RetryPolicy
-from app.core.secret_references import AnySecret, with_secrets
 from app.core.vocabulary import JobKind, OnWorkerLost, Role
 from app.handlers.needs import needs_of
 from app.handlers.options import HandlerOptions
@@ -31,6 +30,11 @@ from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.access import Principal
 from app.services.findings import Findings
+from app.services.http_names import (
+    check_no_variables,
+    check_parameters_named,
+    check_variables,
+)
 from app.services.projects import defaults_of, rights_of
 from app.services.rules import (
     check_description,
@@ -54,6 +58,7 @@ from app.services.writing import (
     note_change,
 )
 from app.store.database import Transaction
+from app.store.endpoints import share_endpoint
 from app.store.instants import read_now
 from app.store.jobs import insert_job, lock_job, read_job, read_schedule_keys_of_job, update_job
 
@@ -110,7 +115,7 @@ async def create_job(runtime: Runtime, principal: Principal, request: JobRequest
         )
         if earlier is not None:
             return Accepted(await _find(transaction, principal, earlier), replayed=True)
-        await _check_secrets(transaction, principal, request.kind, columns)
+        await _check_references(transaction, principal, request.kind, columns)
         now = await read_now(transaction)
         job = Job(
             id=job_id,
@@ -149,7 +154,7 @@ async def update_job_definition(
         rights = await rights_of(runtime, transaction, principal.project_id)
         _check_definition(rights, job.kind, {**job.model_dump(), **given}, findings)
         findings.raise_if_any()
-        await _check_secrets(transaction, principal, job.kind, {**job.model_dump(), **given})
+        await _check_references(transaction, principal, job.kind, {**job.model_dump(), **given})
         changes = field_changes(job.model_dump(), given)
         if changes:
             job = await update_job(
@@ -314,29 +319,44 @@ def _check_definition(
 ) -> None:
     """Note what is wrong with the definition as a whole."""
     with findings.under():
-        config = with_secrets(columns["config"], AnySecret())
-        validate_config(kind, config, options=rights)
+        validate_config(kind, columns["config"], options=rights)
     schema = columns["parameters_schema"]
     if schema is not None:
         with findings.under():
             check_parameters_schema(schema)
 
 
-async def _check_secrets(
+async def _check_references(
     transaction: Transaction, principal: Principal, kind: JobKind, columns: Mapping[str, Any]
 ) -> None:
-    """Raise what the definition refers to and the project does not have."""
+    """Raise what the definition refers to and will not find when it runs."""
     findings = Findings()
-    wanted = needs_of(kind, columns["config"]).secrets
+    config, parameters = columns["config"], columns["parameters"]
+    needs = needs_of(kind, config)
     existing = await share_referenced(
-        transaction, principal.project_id, [columns["parameters"]], more=wanted
+        transaction, principal.project_id, [parameters], more=needs.secrets
     )
-    check_references(columns["parameters"], existing, findings, "parameters")
-    check_references(columns["config"], existing, findings, "config")
+    check_references(parameters, existing, findings, "parameters")
+    check_references(config, existing, findings, "config")
     named = {error.id for error in findings.errors if isinstance(error, NotFound)}
-    for key in sorted(wanted - existing - named):
+    for key in sorted(needs.secrets - existing - named):
         findings.add(unknown_secret(key, "config"))
+    if needs.endpoint is None:
+        check_no_variables(needs.names, findings)
+    else:
+        endpoint = await share_endpoint(transaction, principal.project_id, needs.endpoint)
+        if endpoint is None:
+            findings.add(unknown_endpoint(needs.endpoint))
+        else:
+            check_variables(needs.names, endpoint.variables, findings)
+    check_parameters_named(needs.names, parameters, columns["parameters_schema"], findings)
     findings.raise_if_any()
+
+
+def unknown_endpoint(key: str) -> NotFound:
+    """Return the failure of a connection."""
+    message = f"There is no endpoint with the key {key[:200]!r} in this project."
+    return NotFound(message, id=key[:200], path=("config", "connection"))
 
 
 async def _record(

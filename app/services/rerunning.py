@@ -16,6 +16,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.cancelling import find_run
+from app.services.http_names import check_parameters_given
 from app.services.rules import check_object, check_parameters
 from app.services.secret_references import check_given_parameters
 from app.services.triggering import earlier_run
@@ -74,6 +75,7 @@ async def queue_again(
     await check_given_parameters(transaction, principal, given)
     merged = {**original.parameters, **given}
     check_parameters(merged, job.parameters_schema)
+    check_parameters_given(job, merged)
     now = await read_now(transaction)
     run = Run(
         id=run_id,

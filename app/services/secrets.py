@@ -12,7 +12,7 @@ from app.core.errors import Invalid, LimitExceeded, NotFound, StateConflict
 from app.core.redaction import SHORTEST
 from app.core.secret_references import references_in
 from app.core.vocabulary import Role
-from app.handlers.needs import needs_of
+from app.handlers.needs import endpoint_secrets, needs_of
 from app.logs import strike_out
 from app.models import Secret
 from app.models.columns import new_id
@@ -23,15 +23,15 @@ from app.services.findings import Findings
 from app.services.rules import check_key
 from app.services.writing import Accepted, Subject, note_audit
 from app.store.database import ReadConnection, Transaction
+from app.store.endpoints import forget_tokens_sealed_otherwise
 from app.store.instants import read_now
+from app.store.references import PossibleUser, read_possible_users
 from app.store.secrets import (
-    PossibleUser,
     count_secrets,
     delete_secret,
     insert_secret,
     lock_secret,
     lock_secrets_sealed_otherwise,
-    read_possible_users,
     read_secret,
     read_secrets_of_project,
     reseal_secret,
@@ -127,6 +127,8 @@ def open_secret(keyring: Keyring, secret: Secret) -> str:
 async def rotate_secrets(runtime: Runtime) -> Rotation:
     """Seal every value with the first key, in batches; safe to stop and to repeat.
 
+    The shared tokens of endpoints that another key sealed are forgotten: a new one is asked for.
+
     Raises `DependencyUnavailable` when a value needs a key that is not here; what was sealed anew
     until then stays so.
     """
@@ -137,6 +139,7 @@ async def rotate_secrets(runtime: Runtime) -> Rotation:
                 transaction, key_id, after=reached, limit=_BATCH
             )
             if not batch:
+                await forget_tokens_sealed_otherwise(transaction, key_id)
                 return Rotation(key_id, resealed)
             await _reseal(transaction, runtime.keyring, batch)
         reached, resealed = batch[-1].id, resealed + len(batch)
@@ -192,7 +195,7 @@ async def _create(
 
 async def _refuse_used(transaction: Transaction, secret: Secret) -> None:
     possible = await read_possible_users(transaction, secret.project_id, secret.key)
-    users = [f"{user.what} {user.key}" for user in possible if secret.key in _keys_used_by(user)]
+    users = [user.name for user in possible if secret.key in _keys_used_by(user)]
     if users:
         named = ", ".join(users[:_MOST_NAMED]) + (", ..." if len(users) > _MOST_NAMED else "")
         raise StateConflict(
@@ -205,7 +208,12 @@ async def _refuse_used(transaction: Transaction, secret: Secret) -> None:
 
 def _keys_used_by(user: PossibleUser) -> set[str]:
     keys = {key for _, key in references_in(user.parameters)}
-    return keys if user.kind is None else keys | needs_of(user.kind, user.config).secrets
+    if user.kind is not None:
+        keys |= needs_of(user.kind, user.config).secrets
+    if user.endpoint is not None:
+        row = user.endpoint
+        keys |= endpoint_secrets(row.headers, row.variables, row.auth)
+    return keys
 
 
 async def _note(

@@ -14,6 +14,7 @@ from app.models import Job, Run, Schedule
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
+from app.services.http_names import check_parameters_given
 from app.services.rules import check_object, check_parameters
 from app.services.secret_references import check_given_parameters
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
@@ -116,6 +117,7 @@ async def _queue_run(
     await check_given_parameters(transaction, principal, given)
     merged = {**job.parameters, **schedule.parameters, **given}
     check_parameters(merged, job.parameters_schema)
+    check_parameters_given(job, merged)
     now = await read_now(transaction)
     run = Run(
         id=run_id,

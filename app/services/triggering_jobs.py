@@ -12,6 +12,7 @@ from app.models import Job, Run
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
+from app.services.http_names import check_parameters_given
 from app.services.jobs import unknown_job
 from app.services.rules import check_object, check_parameters, check_priority
 from app.services.secret_references import check_given_parameters
@@ -94,6 +95,7 @@ async def _queue_run(
     await check_given_parameters(transaction, principal, given)
     parameters = {**job.parameters, **given}
     check_parameters(parameters, job.parameters_schema)
+    check_parameters_given(job, parameters)
     priority = check_priority(trigger.priority)
     now = await read_now(transaction)
     due_at = _due_at(trigger.at, now)

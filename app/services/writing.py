@@ -32,6 +32,7 @@ class Subject(StrEnum):
     SCHEDULE = "SCHEDULE"
     JOB = "JOB"
     CALENDAR = "CALENDAR"
+    ENDPOINT = "ENDPOINT"
     SECRET = "SECRET"  # noqa: S105 - a kind of thing
     SCHEDULER = "SCHEDULER"
     QUEUE = "QUEUE"

@@ -1,29 +1,16 @@
 """Secrets, sealed as they are stored; nothing here can open one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, cast, func, or_, tuple_, update
+from sqlalchemy import func, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select
 
 from app.core.errors import AlreadyExists
-from app.core.vocabulary import JobKind
-from app.models import Job, Schedule, Secret
+from app.models import Secret
 from app.store.database import ReadConnection, Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class PossibleUser:
-    """What names a text somewhere in its configuration or parameters."""
-
-    what: str
-    key: str
-    kind: JobKind | None
-    config: Mapping[str, Any]
-    parameters: Mapping[str, Any]
 
 
 async def read_secrets_of_project(
@@ -86,38 +73,6 @@ async def lock_secret(transaction: Transaction, project_id: UUID, key: str) -> S
         .execution_options(populate_existing=True)
     )
     return (await transaction.exec(query)).first()
-
-
-async def read_possible_users(
-    connection: ReadConnection, project_id: UUID, text: str
-) -> list[PossibleUser]:
-    """Return the jobs and schedules that are not archived and hold a text anywhere."""
-
-    def holds(column: Any) -> ColumnElement[bool]:
-        return func.strpos(cast(col(column), Text), text) > 0
-
-    jobs = select(Job).where(
-        col(Job.project_id) == project_id,
-        col(Job.archived_at).is_(None),
-        or_(holds(Job.config), holds(Job.parameters)),
-    )
-    schedules = select(Schedule.key, Schedule.parameters).where(
-        col(Schedule.project_id) == project_id,
-        col(Schedule.archived_at).is_(None),
-        holds(Schedule.parameters),
-    )
-    return [
-        *(
-            PossibleUser("job", job.key, job.kind, job.config, job.parameters)
-            for job in (await connection.exec(jobs.order_by(col(Job.key)))).all()
-        ),
-        *(
-            PossibleUser("schedule", key, None, {}, parameters)
-            for key, parameters in (
-                await connection.exec(schedules.order_by(col(Schedule.key)))
-            ).all()
-        ),
-    ]
 
 
 async def insert_secret(transaction: Transaction, secret: Secret) -> None:

@@ -23,6 +23,7 @@ from app.handlers.registry import Handlers
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.backfills import advance_backfills
+from app.services.endpoint_tokens import SharedTokens
 from app.services.firing import fire_due
 from app.services.health.watchdog import Watchdog
 from app.services.workers import mark_worker, register_worker
@@ -73,7 +74,7 @@ async def run_worker(settings: Settings) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.on_signal)
     async with open_runtime(settings) as runtime:
-        handlers = await Handlers.open(runtime.handler_options)
+        handlers = await Handlers.open(runtime.handler_options, tokens=SharedTokens(runtime))
         try:
             await _serve(settings, runtime, handlers, leave)
         finally:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from app.core.errors import InvalidInput
 from app.core.vocabulary import FailureReason, JobKind, LogLevel, RunState
 from app.handlers.execution import Outcome
-from app.handlers.http_job import retry_after_seconds
+from app.handlers.http_answer import retry_after_seconds
 from app.handlers.network_guard import GuardedResolver, Resolve, system_resolve
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers, validate_config
@@ -662,15 +662,43 @@ BAD_CONFIGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "unknown key": ({"url": "http://example.com", "verify": False}, ("config", "verify")),
     "unknown time-out": (
-        {"url": "http://example.com", "timeout": {"total": 1}},
-        ("config", "timeout", "total"),
+        {"url": "http://example.com", "timeout": {"sum": 1}},
+        ("config", "timeout", "sum"),
     ),
     "negative time-out": (
         {"url": "http://example.com", "timeout": {"read": -1}},
         ("config", "timeout", "read"),
     ),
-    "signing": ({"url": "http://example.com", "sign": "key"}, ("config", "sign")),
-    "endpoint": ({"connection": "crm", "path": "/x"}, ("config", "connection")),
+    "signing with a value": ({"url": "http://example.com", "sign": 1}, ("config", "sign")),
+    "path without connection": ({"url": "http://example.com", "path": "/x"}, ("config", "path")),
+    "url and connection": ({"url": "http://example.com", "connection": "crm"}, ("config", "url")),
+    "three bodies": (
+        {"url": "http://example.com", "form": {"a": "b"}, "body": "c"},
+        ("config", "form"),
+    ),
+    "result path": ({"url": "http://example.com", "resultPath": "a..b"}, ("config", "resultPath")),
+    "statement": (
+        {"url": "http://example.com/{% if run %}x{% endif %}"},
+        ("config", "url"),
+    ),
+    "unknown name": ({"url": "http://example.com/{{ day }}"}, ("config", "url")),
+    "unknown name of a run": (
+        {"url": "http://example.com", "query": {"a": "{{ run.day }}"}},
+        ("config", "query", "a"),
+    ),
+    "call": ({"url": "http://example.com", "body": "{{ run.keys() }}"}, ("config", "body")),
+    "too many expressions": (
+        {"url": "http://example.com", "json": ["{{ run.id }}"] * 201},
+        ("config", "json", "200"),
+    ),
+    "secret to an open host": (
+        {"url": "{{ parameters.url }}", "headers": {"X-Key": "{{ secrets.crm }}"}},
+        ("config", "url"),
+    ),
+    "signature to an open host": (
+        {"url": "https://{{ parameters.host }}/x", "sign": "crm"},
+        ("config", "url"),
+    ),
 }
 
 

@@ -145,6 +145,16 @@ def test_own_ports_stay_closed_in_an_opened_network() -> None:
             guard.check(address, 5432)
 
 
+def test_the_ports_of_our_stores_stay_closed_on_every_address_of_an_opened_network() -> None:
+    """Fails when only this machine's own addresses are closed: they may be on another one."""
+    guard = NetworkGuard(allow_networks=["10.0.0.0/8"], store_ports=[5432])
+    guard.check("10.0.0.5", 80)
+    guard.check("8.8.8.8", 5432)
+    for address in ("10.0.0.5", "::ffff:10.0.0.5"):
+        with pytest.raises(AddressRefused, match="own data"):
+            guard.check(address, 5432)
+
+
 def test_own_ports_elsewhere_are_nobody_s_business() -> None:
     NetworkGuard(own_ports=[5432]).check("8.8.8.8", 5432)
 

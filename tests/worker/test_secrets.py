@@ -7,6 +7,7 @@ reports the value itself. Each fails `test_no_kind_of_job_leaves_a_secret_anywhe
 
 import base64
 import json
+import signal
 import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from aiohttp import web
 
 from app.sealing import new_key
 from tests.engine import Engine, open_engine
+from tests.handlers.test_http_endpoint import authority
 from tests.handlers.test_http_job import serving
 from tests.schema.api import ERRORS, Api, running_api
 from tests.worker.cluster import Cluster, cluster_on
@@ -28,6 +30,8 @@ KEY = new_key("first")
 SECRET = "s3cr3t/+?& \"quoted\" ünd 'so' on~"
 PUT = f"""mutation($input: SecretPutInput!) {{
     secretPut(input: $input) {{ secret {{ id key version }} {ERRORS} }} }}"""
+ENDPOINT_PUT = f"""mutation($input: EndpointInput!) {{
+    endpointPut(input: $input) {{ endpoint {{ id }} {ERRORS} }} }}"""
 EVERYTHING = """{
     runs(first: 100) { nodes { id state reason message parameters result progressMessage
         error { type message detail } attempts { error { type message detail } }
@@ -229,3 +233,59 @@ async def test_parameters_are_checked_at_the_run_against_the_schema_of_now(
     assert run["reason"] == "REJECTED"
     assert "schema" in run["message"]
     assert "monday" in run["message"]
+
+
+async def test_workers_share_an_endpoint_s_token_and_keep_it_sealed(
+    api: Api, cluster: Cluster
+) -> None:
+    """Two workers, one token; when it is refused, one more. Fails without `SharedTokens`."""
+    async with authority() as there:
+        await do(api, PUT, key="client", value=SECRET)
+        there.life_seconds = 3600
+        await do(
+            api,
+            ENDPOINT_PUT,
+            key="crm",
+            baseUrl=there.server.origin,
+            auth={**there.auth, "clientSecret": {"secret": "client"}},
+        )
+        config = {"connection": "crm", "path": "/contacts", "method": "GET"}
+        job_id = await api.create_job("http", kind="HTTP", config=config)
+        first = await cluster.start()
+        await until(api, [await trigger(api, job_id)], "SUCCEEDED")
+        first.send(signal.SIGKILL)
+        second = await cluster.start()
+        await until(api, [await trigger(api, job_id)], "SUCCEEDED")
+        assert there.issued == ["access-token-1"]
+        there.revoked.add("access-token-1")
+        await until(api, [await trigger(api, job_id)], "SUCCEEDED")
+        assert there.issued == ["access-token-1", "access-token-2"]
+    tables = await every_table(cluster.engine)
+    assert "endpoint_token" in tables
+    said = {**tables, "log": second.log.read_text()}
+    hexadecimal = b"access-token-".hex()
+    assert [name for name, text in said.items() if "access-token-" in text] == []
+    assert [name for name, text in said.items() if hexadecimal in text] == []
+
+
+async def test_a_status_that_another_try_cannot_change_ends_the_run(
+    api: Api, cluster: Cluster
+) -> None:
+    """Fails when `is_final` is not asked: the policy allows three attempts."""
+    async with serving(echo) as server:
+        await cluster.start()
+        retry = {"maxAttempts": 3, "initialDelay": "PT0S", "backoff": "FIXED"}
+        ids = [
+            await trigger(
+                api,
+                await api.create_job(
+                    f"http-{status}",
+                    kind="HTTP",
+                    config={"url": f"{server.origin}/{status}"},
+                    retry=retry,
+                ),
+            )
+            for status in (404, 429, 503)
+        ]
+        found = {run["id"]: run["attempt"] for run in await until(api, ids, "FAILED")}
+    assert [found[run_id] for run_id in ids] == [1, 3, 3]

@@ -14,6 +14,7 @@ from app.schema.context import Info
 from app.schema.types.backfills import Backfill
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Node
+from app.schema.types.endpoints import Endpoint
 from app.schema.types.health import HealthFinding
 from app.schema.types.jobs import Job
 from app.schema.types.projects import Project
@@ -21,6 +22,7 @@ from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
 from app.schema.types.secrets import Secret
 from app.services.secrets import find_secret
+from app.store.endpoints import read_endpoint_by_id
 
 
 @strawberry.type
@@ -97,6 +99,12 @@ async def _finding(info: Info, id_: UUID) -> Node | None:
     return None if row is None else HealthFinding.of(row)
 
 
+async def _endpoint(info: Info, id_: UUID) -> Node | None:
+    async with info.context.reading() as connection:
+        row = await read_endpoint_by_id(connection, info.context.principal.project_id, id_)
+    return None if row is None else Endpoint.of(row)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
@@ -106,4 +114,5 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.PROJECT: _project,
     Kind.SECRET: _secret,
     Kind.FINDING: _finding,
+    Kind.ENDPOINT: _endpoint,
 }

@@ -40,6 +40,7 @@ from app.core.vocabulary import (
 from app.models import Job
 from app.services.absent import ABSENT, Given, is_given
 from app.services.findings import Findings
+from app.services.http_names import check_parameters_given
 from app.services.rules import (
     check_description,
     check_name,
@@ -218,6 +219,7 @@ def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> N
     with findings.under():
         merged = {**job.parameters, **columns["parameters"]}
         check_parameters(merged, job.parameters_schema)
+        check_parameters_given(job, merged)
 
 
 def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
