@@ -41,7 +41,8 @@ CREATE TABLE public.attempt (
     CONSTRAINT attempt_ends_after_start CHECK ((finished_at >= started_at)),
     CONSTRAINT attempt_is_over CHECK (((state)::text <> ALL ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[]))),
     CONSTRAINT attempt_state CHECK (((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying, 'SUCCEEDED'::character varying, 'FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 CREATE TABLE public.audit (
     id uuid NOT NULL,
@@ -149,7 +150,8 @@ CREATE TABLE public.event (
     revisions integer[] NOT NULL,
     parent_ids uuid[],
     at timestamp with time zone DEFAULT now() NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 ALTER TABLE public.event ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.event_id_seq
@@ -369,7 +371,8 @@ CREATE TABLE public.run_log (
     attempt integer NOT NULL,
     dropped integer NOT NULL,
     lines jsonb NOT NULL
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
 
 CREATE TABLE public.schedule (
     id uuid NOT NULL,
@@ -683,6 +686,8 @@ CREATE INDEX health_finding_resolved ON public.health_finding USING btree (resol
 
 CREATE INDEX idempotency_at ON public.idempotency USING btree (created_at);
 
+CREATE INDEX job_archived ON public.job USING btree (archived_at) WHERE (archived_at IS NOT NULL);
+
 CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (archived_at IS NULL);
 
 CREATE INDEX job_list ON public.job USING btree (project_id, id);
@@ -718,6 +723,8 @@ CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (
 CREATE INDEX run_queue ON public.run USING btree (tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
 CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DESC) INCLUDE (range_end, id) WHERE (range_end IS NOT NULL);
+
+CREATE INDEX schedule_archived ON public.schedule USING btree (archived_at) WHERE (archived_at IS NOT NULL);
 
 CREATE INDEX schedule_aside ON public.schedule USING btree (state, project_id, id) WHERE (next_run_at IS NULL);
 

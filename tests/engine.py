@@ -135,7 +135,7 @@ class Engine:
         self, job_id: UUID, schedule_id: UUID | None = None, *, due_at: datetime = NOON, **more: Any
     ) -> UUID:
         """Insert a queued run that is due."""
-        run_id = new_id()
+        run_id: UUID = more.pop("id", None) or new_id()
         defaults = {
             "cause": RunCause.MANUAL if schedule_id is None else RunCause.SCHEDULE,
             "overlap": OverlapPolicy.ALLOW,

@@ -4,6 +4,7 @@ The same text everywhere outside the tables: in the API, in the headers and the 
 job is given, in logs.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,6 +31,11 @@ class Kind(StrEnum):
 def public_id(kind: Kind, value: UUID) -> str:
     """Return the public id."""
     return f"{kind}_{value.hex}"
+
+
+def first_id_at(instant: datetime) -> UUID:
+    """Return the lowest version 7 UUID of an instant: ids made earlier are lower."""
+    return UUID(int=int(instant.timestamp() * 1_000) << 80)
 
 
 def split_id(text: str) -> tuple[Kind, UUID] | None:

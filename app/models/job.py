@@ -26,6 +26,8 @@ class Job(SQLModel, table=True):
             postgresql_where=text("archived_at IS NULL"),
         ),
         Index("job_list", "project_id", "id"),
+        # Those that retention removes for good.
+        Index("job_archived", "archived_at", postgresql_where=text("archived_at IS NOT NULL")),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)

@@ -75,6 +75,8 @@ class Schedule(SQLModel, table=True):
             postgresql_where=text("state = 'PAUSED' AND probe_at IS NOT NULL"),
         ),
         Index("schedule_list", "project_id", "id"),
+        # Those that retention removes for good.
+        Index("schedule_archived", "archived_at", postgresql_where=text("archived_at IS NOT NULL")),
         Index("schedule_of_job", "job_id", "id"),
         Index(
             "schedule_same_definition",

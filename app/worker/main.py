@@ -33,6 +33,7 @@ from app.worker.arq_worker import run_arq_worker
 from app.worker.backfiller import carry_backfills_on
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
+from app.worker.pruner import remove_what_is_old
 from app.worker.runner import Runner
 from app.worker.sweeper import Sweeper
 from app.worker.ticker import Ticker
@@ -139,6 +140,7 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
                 ticker.run(),
                 Sweeper(runtime, runner).run(),
                 carry_backfills_on(runtime),
+                remove_what_is_old(runtime),
             )
         ]
         running = [

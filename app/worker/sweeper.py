@@ -9,14 +9,12 @@ from app.core.clock import elapsed_seconds
 from app.runtime import Runtime
 from app.services.auditing import seal_audit
 from app.services.controlling import settle_control
-from app.services.pruning import prune
 from app.services.schedules.probing import probe_paused_schedules
 from app.services.schedules.timed_pauses import resume_ended_pauses
 from app.services.sweeping import Swept, sweep
 from app.worker.failures import note_failure
 from app.worker.runner import Runner
 
-_PRUNE_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -31,7 +29,6 @@ class Sweeper:
         self._runtime = runtime
         self._runner = runner
         self._not_before = 0.0
-        self._prune_at = 0.0
         self._swept_at: datetime | None = None
 
     async def run(self) -> None:
@@ -46,7 +43,6 @@ class Sweeper:
             swept = await sweep(self._runtime, swept_at=self._swept_at)
             await resume_ended_pauses(self._runtime)
             await probe_paused_schedules(self._runtime)
-            await self._prune_now_and_then()
             await settle_control(self._runtime)
             await seal_audit(self._runtime)
         except Exception as error:
@@ -61,11 +57,6 @@ class Sweeper:
         if swept.lost or swept.unblocked or is_soon:
             # The runner sets its timer to what is due before the next sweep.
             self._runner.wake()
-
-    async def _prune_now_and_then(self) -> None:
-        if elapsed_seconds() >= self._prune_at:
-            self._prune_at = elapsed_seconds() + _PRUNE_SECONDS
-            await prune(self._runtime)
 
     def _look_out(self, swept: Swept) -> None:
         """Hold off if PostgreSQL's clock has run on for longer than a lease between two looks."""

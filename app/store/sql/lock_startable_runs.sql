@@ -34,8 +34,9 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        job.retry::text AS job_retry, job.parameters_schema::text AS job_parameters_schema,
        job.timeout_seconds AS job_timeout_seconds, job.on_worker_lost AS job_on_worker_lost,
        job.concurrency_limit AS job_concurrency_limit,
-       project.key AS project_key, project.shell_allowed,
-       schedule.key AS schedule_key, schedule.overlap_limit,
+       project.key AS project_key, project.shell_allowed, schedule.key AS schedule_key,
+       -- How many runs of a backfill wait is the backfill's own affair.
+       CASE WHEN startable.cause <> 'BACKFILL' THEN schedule.overlap_limit END AS overlap_limit,
        schedule.max_runs IS NOT NULL OR schedule.spacing_seconds IS NOT NULL AS is_limited,
        -- A run made again works on the same interval as the first time; a backfill's has its own.
        CASE WHEN startable.cause IN ('RERUN', 'BACKFILL') THEN startable.previous_success_for
