@@ -4,13 +4,16 @@ Moving keeps the time of day and changes the day. The timeline falls into groups
 together with the excluded days that move to it. All occurrences of a group come out on its
 allowed day and groups follow one another, so a search asks once for each day of a group, however
 many occurrences it holds. A moved local time that does not exist runs at the end of the gap, one
-that comes twice in the first pass; the schedule's own policy has already had its say.
+that comes twice in the first pass; the schedule's own policy has already had its say. It never
+leaves the day it moved to: where the day itself ends in the gap, it runs in the day's last second.
+A day that a zone left out (Apia, 30 December 2011) is no day to move to.
 
 Where more than a year in a row is excluded there is no day to move to, and occurrences are left
 out as if the mode were EXCLUDE.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from app.core.time.calendars import Calendar, Exclusions
@@ -36,7 +39,11 @@ class _Days:
 
     def __init__(self, zone: ZoneRules, calendars: Iterable[Calendar]) -> None:
         self.zone = zone
-        self.exclusions = Exclusions(calendars)
+        self.exclusions = Exclusions(calendars, exists=self.exists)
+
+    def exists(self, day: int) -> bool:
+        """Return whether the zone has this day at all."""
+        return self.day_of(self.start_of(day)) == day
 
     def day_of(self, instant: int) -> int:
         seconds = instant // SECOND
@@ -44,6 +51,13 @@ class _Days:
 
     def start_of(self, day: int) -> int:
         return self.zone.resolve(day * DAY_SECONDS) * SECOND
+
+    def last_before_gap(self, day: int) -> int | None:
+        """Return the last whole second of a day that ends in a gap; None for other days."""
+        following = self.start_of(day + 1)
+        if self.zone.resolve((day + 1) * DAY_SECONDS - 1) * SECOND < following:
+            return None
+        return following - SECOND
 
     def marked(self, hit: Hit) -> Hit:
         """Return the hit flagged as excluded if its day is."""
@@ -57,6 +71,12 @@ class _Days:
         )
 
 
+@lru_cache(maxsize=64)
+def _days_of(zone: ZoneRules, calendars: tuple[Calendar, ...]) -> _Days:
+    """Return the days as whoever follows these calendars sees them; looked up once for all."""
+    return _Days(zone, calendars)
+
+
 class ExcludingWalk:
     """A source without the hits on excluded days."""
 
@@ -64,7 +84,7 @@ class ExcludingWalk:
 
     def __init__(self, source: Source, zone: ZoneRules, calendars: Iterable[Calendar]) -> None:
         self._source = source
-        self._days = _Days(zone, calendars)
+        self._days = _days_of(zone, tuple(calendars))
 
     def first_from(
         self, instant: int, *, skipped: bool = False, excluded: bool = False
@@ -77,7 +97,9 @@ class ExcludingWalk:
             if excluded or marked is hit:
                 return marked
             _, last = self._days.exclusions.run_around(self._days.day_of(hit.at))
-            hit = self._source.first_from(self._days.start_of(last + 1), skipped=skipped)
+            # Where a fold reached back over midnight, a day begins before the one before has ended.
+            start = max(self._days.start_of(last + 1), hit.at + 1)
+            hit = self._source.first_from(start, skipped=skipped)
         return None
 
     def last_until(
@@ -91,7 +113,8 @@ class ExcludingWalk:
             if excluded or marked is hit:
                 return marked
             first, _ = self._days.exclusions.run_around(self._days.day_of(hit.at))
-            hit = self._source.last_until(self._days.start_of(first) - 1, skipped=skipped)
+            end = min(self._days.start_of(first), hit.at) - 1
+            hit = self._source.last_until(end, skipped=skipped)
         return None
 
 
@@ -120,7 +143,7 @@ class MovingWalk:
         self, source: Source, zone: ZoneRules, calendars: Iterable[Calendar], *, forward: bool
     ) -> None:
         self._source = source
-        self._days = _Days(zone, calendars)
+        self._days = _days_of(zone, tuple(calendars))
         self._forward = forward
 
     def first_from(
@@ -134,9 +157,8 @@ class MovingWalk:
             hit = self._first_in(group, instant, skipped=skipped, excluded=excluded)
             if hit is not None:
                 return hit
-            following = self._source.first_from(
-                self._days.start_of(group.last + 1), skipped=skipped
-            )
+            start = max(self._days.start_of(group.last + 1), reached + 1)
+            following = self._source.first_from(start, skipped=skipped)
             if following is None:
                 return None
             reached = following.at
@@ -153,9 +175,8 @@ class MovingWalk:
             hit = self._last_in(group, instant, skipped=skipped, excluded=excluded)
             if hit is not None:
                 return hit
-            preceding = self._source.last_until(
-                self._days.start_of(group.first) - 1, skipped=skipped
-            )
+            end = min(self._days.start_of(group.first), reached) - 1
+            preceding = self._source.last_until(end, skipped=skipped)
             if preceding is None:
                 return None
             reached = preceding.at
@@ -164,13 +185,13 @@ class MovingWalk:
     def _group_of(self, day: int) -> _Group:
         exclusions = self._days.exclusions
         target = day
-        if exclusions.excluding(day) is not None:
+        if not exclusions.is_open(day):
             first, last = exclusions.run_around(day)
             if not exclusions.can_leave(first, last):
                 return _Group(first, last, None)
             target = last + 1 if self._forward else first - 1
         neighbour = target - 1 if self._forward else target + 1
-        if exclusions.excluding(neighbour) is None:
+        if exclusions.is_open(neighbour):
             return _Group(target, target, target)
         first, last = exclusions.run_around(neighbour)
         if not exclusions.can_leave(first, last):
@@ -243,9 +264,12 @@ class MovingWalk:
             segment = self._days.zone.segment_at(segment.end)
 
     def _first_local(self, target: int, instant: int) -> int:
-        """Return the first local time on the target day that is not before `instant`."""
+        """Return the first local time that comes out on the target day, not before `instant`."""
         if self._days.day_of(instant) < target:
             return target * _DAY
+        last = self._days.last_before_gap(target)
+        if last is not None and instant > last:
+            return (target + 1) * _DAY
         segment = self._segment_at(instant)
         if instant == segment.start * SECOND and segment.gap_from < segment.local_start:
             # At the end of a gap the local times inside it are due, too.
@@ -254,8 +278,9 @@ class MovingWalk:
         return max(local, segment.unique_from * SECOND)
 
     def _last_local(self, target: int, instant: int) -> int:
-        """Return the last local time on the target day that is not after `instant`."""
-        if self._days.day_of(instant) > target:
+        """Return the last local time that comes out on the target day, not after `instant`."""
+        last = self._days.last_before_gap(target)
+        if self._days.day_of(instant) > target or (last is not None and instant >= last):
             return (target + 1) * _DAY - 1
         segment = self._segment_at(instant)
         local = instant + segment.offset * SECOND
@@ -268,6 +293,9 @@ class MovingWalk:
         local = hit.at + piece.offset + days * _DAY
         seconds, fraction = divmod(local, SECOND)
         at = self._days.zone.resolve(seconds) * SECOND + fraction
+        last = self._days.last_before_gap(local // _DAY)
+        if last is not None:
+            at = min(at, last)
         calendar = self._days.exclusions.excluding(self._days.day_of(hit.at))
         assert calendar is not None
         day = local_from_microseconds(hit.at + piece.offset).date()

@@ -5,7 +5,7 @@ holidays of a country. Several calendars exclude what any of them names. A day i
 day in the schedule's zone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -109,16 +109,22 @@ def holiday_countries() -> Mapping[str, tuple[str, ...]]:
 
 
 class Exclusions:
-    """The days that any of several calendars names; remembers what it has answered."""
+    """The days that any of several calendars names; remembers what it has answered.
 
-    __slots__ = ("_calendars", "_known")
+    A day is counted since 1970. `exists` says which days the zone has: one that it left out is not
+    open either.
+    """
 
-    def __init__(self, calendars: Iterable[Calendar]) -> None:
+    __slots__ = ("_calendars", "_exists", "_known", "_open")
+
+    def __init__(self, calendars: Iterable[Calendar], *, exists: Callable[[int], bool]) -> None:
         self._calendars = tuple(calendars)
+        self._exists = exists
         self._known: dict[int, Calendar | None] = {}
+        self._open: dict[int, bool] = {}
 
     def excluding(self, day: int) -> Calendar | None:
-        """Return the calendar that names a day (counted since 1970), if any does."""
+        """Return the calendar that names a day, if any does."""
         try:
             return self._known[day]
         except KeyError:
@@ -127,21 +133,29 @@ class Exclusions:
             self._known[day] = found
             return found
 
+    def is_open(self, day: int) -> bool:
+        """Return whether occurrences may run on a day."""
+        try:
+            return self._open[day]
+        except KeyError:
+            self._open[day] = self.excluding(day) is None and self._exists(day)
+            return self._open[day]
+
     def run_around(self, day: int) -> tuple[int, int]:
-        """Return the first and last of the excluded days around an excluded day.
+        """Return the first and last of the days that are not open around one that is not.
 
         Looks a year in either direction; see `can_leave`.
         """
         first = last = day
-        while day - first <= LONGEST_RUN and self.excluding(first - 1) is not None:
+        while day - first <= LONGEST_RUN and not self.is_open(first - 1):
             first -= 1
-        while last - day <= LONGEST_RUN and self.excluding(last + 1) is not None:
+        while last - day <= LONGEST_RUN and not self.is_open(last + 1):
             last += 1
         return first, last
 
     @staticmethod
     def can_leave(first: int, last: int) -> bool:
-        """Return whether a run of excluded days is short enough to move out of."""
+        """Return whether a run of days that are not open is short enough to move out of."""
         return last - first < LONGEST_RUN
 
 
