@@ -193,7 +193,7 @@ def _duplicate(ids: Sequence[UUID], count: int, at: datetime) -> Conflict:
         Severity.WARNING,
         at,
         ids,
-        f"{count:,} schedules run the same job at the same times with the same parameters.",
+        f"{count:,} schedules have the same job, timings, zone and parameters.",
         "Archive all but one, or give them different parameters.",
     )
 

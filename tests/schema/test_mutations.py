@@ -156,6 +156,33 @@ async def test_duplicate_definition_names_the_other_schedule(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    "again",
+    [
+        {"timings": [{"cron": {"expression": "0 0 * * MON"}}]},
+        {"timings": [{"cron": {"expression": "00 0 ? */1 1-1"}}]},
+        {"timings": [{"cron": {"expression": "0 0 * * 1", "timeMode": "WALL_CLOCK"}}]},
+        {"timings": [{"cron": {"expression": "0 0 * * 1"}}, {"frequency": "WEEKLY"}]},
+        # What is compared are job, timings, zone and parameters.
+        {"timings": [{"frequency": "WEEKLY"}], "endAt": "2090-01-01T00:00:00Z"},
+        {"timings": [{"frequency": "WEEKLY"}], "dstGap": "SKIP", "name": "Another"},
+    ],
+)
+async def test_the_same_timings_in_another_spelling_are_a_duplicate(
+    api: Api, again: dict[str, Any]
+) -> None:
+    job_id = await api.create_job()
+    await api.create_schedule(job_id, "first", cron="0 0 * * 1", timezone="UTC")
+    fields = {"timezone": "UTC", **again}
+    error = only(await api.try_schedule(jobId=job_id, key="second", fields=fields))
+    assert error["code"] == "ALREADY_EXISTS"
+    assert "'first'" in error["message"]
+    elsewhere = {**fields, "timezone": "Europe/Berlin"}
+    assert (await api.try_schedule(jobId=job_id, key="third", fields=elsewhere))["errors"] == []
+    allowed = await api.try_schedule(jobId=job_id, key="fourth", fields=fields, allowDuplicate=True)
+    assert allowed["errors"] == []
+
+
+@pytest.mark.parametrize(
     ("kind", "config", "path"),
     [
         ("HTTP", {"url": "ftp://example.com"}, ["config", "url"]),

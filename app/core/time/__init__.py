@@ -40,6 +40,7 @@ from app.core.time.explain import (
 )
 from app.core.time.ics import parse_ics
 from app.core.time.lint import Lint, LintContext, lint_duration, lint_timing
+from app.core.time.sameness import meaning_of
 from app.core.time.timetable import Occurrence, Timetable
 from app.core.time.timings import (
     CalendarIntervalTiming,
@@ -82,6 +83,7 @@ __all__ = [
     "lint_timing",
     "local_time",
     "locales",
+    "meaning_of",
     "parse_ics",
     "parse_timezone",
     "timing_from_json",

@@ -144,7 +144,7 @@ class CronPattern:
         self._days_of_month = sum(1 << day for day in values[3])
         self._months = frozenset(months)
         self.needs_both_days = day_match is DayMatch.ALL or syntax.days_need_both
-        self._day_masks = {shape: self._days_in(Month(shape, 0)) for shape in SHAPES}
+        self._day_masks = {shape: self._find_days(Month(shape, 0)) for shape in SHAPES}
         self.first_time = (hours[0] * 60 + minutes[0]) * 60 + seconds[0]
         self.last_time = (hours[-1] * 60 + minutes[-1]) * 60 + seconds[-1]
         self.ever_fires = any(
@@ -228,8 +228,11 @@ class CronPattern:
             return -1
         return earlier * 3600 + self._minutes.highest * 60 + self._seconds.highest
 
-    def _days_in(self, month: Month) -> int:
-        """Return the matching days of a month of this shape; bit n is day n."""
+    def days_in(self, month: Month) -> int:
+        """Return the matching days of any month of this shape; bit n is day n."""
+        return self._day_masks[month.shape]
+
+    def _find_days(self, month: Month) -> int:
         by_day = self._days_of_month & ((2 << month.length) - 1)
         for item in self.syntax.fields[3].items:
             by_day |= _special_days(item, month)

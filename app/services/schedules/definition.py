@@ -4,7 +4,6 @@ Everything wrong is found in one pass; nothing is written here. What create, upd
 have in common is this module, so that what is previewed is what is saved.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,12 +22,12 @@ from app.core.time import (
     OnceTiming,
     Timing,
     frequency_timing,
+    meaning_of,
     parse_timezone,
     timing_from_json,
     timing_to_json,
     validate_timings,
 )
-from app.core.time.cron_syntax import parse_cron
 from app.core.vocabulary import (
     CalendarMode,
     CatchUpPolicy,
@@ -51,8 +50,6 @@ from app.services.rules import (
 )
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import content_hash
-
-_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 MOST_CALENDARS = 20
 _LONGEST_JITTER = timedelta(days=1)
@@ -223,18 +220,17 @@ def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> N
 
 
 def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
-    """Return what two schedules share that do the same at the same instants."""
+    """Return what two schedules share that have the same job, timings, zone and parameters.
+
+    Timings are compared by what they mean and not by how they are written. Window, calendars and
+    policies are left out: docs/decisions/0008-what-counts-as-a-duplicate.md.
+    """
     timings = sorted({content_hash(_as_meant(timing)) for timing in columns["timings"]})
     return content_hash([str(job_id), timings, columns["timezone"], columns["parameters"]])
 
 
-def _as_meant(timing: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a stored timing without what only its writer chose: case, spaces, zeros, sugar."""
-    if "cron" not in timing:
-        return timing
-    cron = {name: value for name, value in timing["cron"].items() if name != "frequency"}
-    text = parse_cron(cron["expression"]).normalized
-    return {"cron": {**cron, "expression": _LEADING_ZEROS.sub("", text)}}
+def _as_meant(timing: Mapping[str, Any]) -> object:
+    return meaning_of(timing_from_json(timing))
 
 
 def past_instants(fields: ScheduleFields) -> list[int]:
