@@ -34,7 +34,6 @@ from app.services.schedules.accounting import plan_resumption
 from app.services.schedules.definition import (
     ScheduleFields,
     check_calendars,
-    check_fires,
     check_for_job,
     default_columns,
     definition_hash,
@@ -42,6 +41,7 @@ from app.services.schedules.definition import (
     read_fields,
 )
 from app.services.schedules.editing import check_effective_from, refuse_archived
+from app.services.schedules.reaching import refuse_ending, refuse_never_due
 from app.services.schedules.timetables import (
     Calendars,
     known_calendars,
@@ -132,7 +132,8 @@ async def preview_schedule(
     _check(columns, calendars, job, below)
     columns["key"] = key
     if not below.errors:
-        check_fires(columns, question.fields, calendars, below, as_of=as_of)
+        with below.under():
+            refuse_never_due(columns, calendars, question.fields, key=key, after=as_of)
     for error in below.errors:
         findings.add(error.under("fields"))
     if findings.errors:
@@ -181,6 +182,10 @@ async def preview_change(
     try:
         refuse_archived(before)
         columns = _changed(defaults, before, job, calendars, fields, as_of)
+        ending = Findings()
+        with ending.under("fields"):
+            refuse_ending(before, columns, calendars, fields, after=effective_from or as_of)
+        ending.raise_if_any()
         if effective_from is not None:
             check_effective_from(before, columns, effective_from, as_of)
     except TickwheelError as error:

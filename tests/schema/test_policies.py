@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.core.clock import utc_now
 from tests.schema.api import Api
 
 POLICIES = "spacing overlapLimit catchUpRatePerMinute probeAfter"
@@ -77,24 +76,6 @@ async def test_what_contradicts_is_refused_with_reason_and_path(
     assert error["path"] == ["fields", path]
     assert words in error["message"]
     assert payload["schedule"] is None
-
-
-async def test_a_schedule_that_would_never_fire_is_refused(api: Api) -> None:
-    soon = utc_now() + timedelta(minutes=5)
-    payload = await api.try_schedule(
-        jobId=await api.create_job(),
-        key="never",
-        fields={
-            "timings": [{"cron": {"expression": "0 0 1 1 *"}}],
-            "startAt": soon.isoformat(),
-            "endAt": (soon + timedelta(minutes=1)).isoformat(),
-        },
-    )
-    # Unless it happens to be New Year's night.
-    if (soon.month, soon.day) not in {(12, 31), (1, 1)}:
-        [error] = payload["errors"]
-        assert error["path"] == ["fields", "timings"]
-        assert "never fire" in error["message"]
 
 
 async def test_a_schedule_whose_window_is_over_may_still_be_renamed(api: Api) -> None:

@@ -117,12 +117,11 @@ async def test_an_edit_of_a_calendar_withdraws_what_a_tick_prepared(planning: Pl
 
 async def test_an_edit_of_a_calendar_fires_nothing_of_the_past(planning: Planning) -> None:
     # Every second is excluded until the calendar is emptied; nothing of that time runs then.
-    calendar = await planning.put(
-        "closed", weekdays=["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
-    )
+    calendar = await planning.put("closed")
     schedule = await planning.create(
         "often", "* * * * * *", timezone="UTC", calendar_ids=(calendar.id,)
     )
+    await planning.put("closed", weekdays=["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"])
     now = await planning.now()
     await planning.put_back(schedule, now - timedelta(minutes=1), now - timedelta(seconds=59))
     edited = await planning.put("closed")

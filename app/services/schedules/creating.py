@@ -26,7 +26,6 @@ from app.services.schedules.accounting import next_columns, run_row, write_runs
 from app.services.schedules.definition import (
     ScheduleFields,
     check_calendars,
-    check_fires,
     check_for_job,
     default_columns,
     definition_hash,
@@ -34,6 +33,7 @@ from app.services.schedules.definition import (
     past_instants,
     read_fields,
 )
+from app.services.schedules.reaching import refuse_never_due
 from app.services.schedules.timetables import (
     NO_CALENDARS,
     Calendars,
@@ -204,13 +204,10 @@ class _Creation:
             check_for_job(columns, job, below)
         check_references(columns["parameters"], self._secrets, below, "parameters")
         if not below.errors:
-            check_fires(
-                {**columns, "key": request.key},
-                request.fields,
-                self._calendars,
-                below,
-                as_of=self._as_of,
-            )
+            with below.under():
+                refuse_never_due(
+                    columns, self._calendars, request.fields, key=request.key, after=self._as_of
+                )
         for error in below.errors:
             findings.add(error.under("fields"))
         if not findings.errors:
@@ -353,7 +350,7 @@ def taken_key(key: str) -> AlreadyExists:
 def duplicate_of(twin: SameDefinition) -> AlreadyExists:
     """Return the failure of a definition that exists already."""
     return AlreadyExists(
-        f"Schedule {twin.key!r} already runs this job at the same times with the same parameters: "
+        f"Schedule {twin.key!r} has the same job, timings, zone and parameters already: "
         "change one of them, or set allowDuplicate.",
         path=("fields",),
     )

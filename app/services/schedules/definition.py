@@ -48,7 +48,7 @@ from app.services.rules import (
     check_priority,
     check_tags,
 )
-from app.services.schedules.timetables import Calendars, timetable_of
+from app.services.schedules.timetables import Calendars
 from app.services.writing import content_hash
 
 MOST_CALENDARS = 20
@@ -178,27 +178,6 @@ def check_calendars(columns: Mapping[str, Any], calendars: Calendars, findings: 
                     path=("calendarIds", str(index)),
                 )
             )
-
-
-def check_fires(
-    columns: Mapping[str, Any],
-    fields: ScheduleFields,
-    calendars: Calendars,
-    findings: Findings,
-    *,
-    as_of: datetime,
-) -> None:
-    """Note that a schedule, whose key is among its columns, would never fire at all."""
-    if past_instants(fields):
-        return
-    if timetable_of(columns, calendars).next_after(as_of, include_excluded=True) is None:
-        findings.add(
-            Invalid(
-                "The schedule would never fire: none of its timings comes between now, or "
-                "startAt, and endAt.",
-                path=("timings",),
-            )
-        )
 
 
 def given_calendar_ids(*requests: ScheduleFields) -> set[UUID]:

@@ -36,6 +36,7 @@ from app.services.schedules.definition import (
     past_instants,
     read_fields,
 )
+from app.services.schedules.reaching import refuse_ending
 from app.services.schedules.timetables import (
     TIMING_COLUMNS,
     Calendars,
@@ -105,7 +106,14 @@ async def update_schedule_definition(
         job = await read_job(transaction, schedule.project_id, schedule.job_id)
         assert job is not None, "a job outlives its schedules"
         columns = await check_edit(
-            runtime, transaction, schedule, job, fields, calendars=calendars, as_of=as_of
+            runtime,
+            transaction,
+            schedule,
+            job,
+            fields,
+            calendars=calendars,
+            as_of=as_of,
+            effective_from=effective_from,
         )
         columns |= turn_columns(schedule, columns, effective_from, as_of)
         changes = field_changes(schedule.model_dump(), columns)
@@ -190,6 +198,7 @@ async def check_edit(
     calendars: Calendars,
     as_of: datetime,
     base: Mapping[str, Any] | None = None,
+    effective_from: datetime | None = None,
 ) -> dict[str, Any]:
     """Return the definition as it will be, or raise what is wrong with it.
 
@@ -209,6 +218,10 @@ async def check_edit(
     parameters = columns["parameters"]
     secrets = await share_referenced(transaction, schedule.project_id, [parameters])
     check_references(parameters, secrets, findings, "parameters")
+    if not findings.errors:
+        after = max(as_of, effective_from or as_of)
+        with findings.under():
+            refuse_ending(schedule, columns, calendars, fields, after=after)
     if not findings.errors:
         same = definition_hash(job.id, columns)
         columns["definition_hash"] = same
