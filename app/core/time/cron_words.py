@@ -1,8 +1,8 @@
 """Say in words what a cron expression means, exactly.
 
-English is ours. cron-descriptor serves the other languages where it is right; it loses `L-3` in
-German, leaves a hole for `1#1,3#3`, cannot say `1,LW` and knows nothing of `H`. What it cannot
-say correctly is said in English, which is better than wrongly.
+English is ours. cron-descriptor serves the other languages where it is right (`foreign_words.py`);
+it loses `L-3` in German, leaves a hole for `1#1,3#3` and cannot say `1,LW`. What it cannot say
+correctly is said in English, which is better than wrongly.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,11 @@ from typing import Final
 from app.core.time.cron import CronPattern
 from app.core.time.cron_fields import WEEKDAY_FIELD, Field
 from app.core.time.cron_syntax import (
-    HashSlot,
     Item,
     LastDay,
     LastWorkday,
     NearestWorkday,
     NthWeekday,
-    Span,
 )
 from app.core.time.phrases import ORDINALS, common_step, join, ordinal, runs_in_words
 
@@ -61,8 +59,13 @@ def locales() -> tuple[str, ...]:
 def describe_pattern(pattern: CronPattern, locale: str = "en") -> str:
     """Return what a compiled expression means, as one sentence without its full stop."""
     code = _locale_code(locale)
-    if code is not None and _within_descriptor(pattern) and not _names_a_day_or_month(pattern):
-        return _described_by_library(pattern, code)
+    if code is not None and _within_descriptor(pattern):
+        # Imported late: processes that only fire never describe.
+        from app.core.time.foreign_words import foreign_sentence
+
+        foreign = foreign_sentence(pattern, code)
+        if foreign is not None:
+            return foreign
     parts = (_times(pattern), _days(pattern), _months(pattern))
     sentence = ", ".join(part for part in parts if part)
     return sentence[0].upper() + sentence[1:]
@@ -80,11 +83,6 @@ def describe_field(pattern: CronPattern, index: int) -> str:
     if index == _MONTH:
         return _months(pattern) or "every month"
     return _days_of_month(pattern) if index == _DAY else _days_of_week(pattern)
-
-
-def _names_a_day_or_month(pattern: CronPattern) -> bool:
-    # The library takes the names of days and months from the process, whatever the locale.
-    return not (_is_open(pattern, _WEEKDAY) and _is_open(pattern, _MONTH))
 
 
 def _is_open(pattern: CronPattern, index: int) -> bool:
@@ -227,33 +225,5 @@ def _within_descriptor(pattern: CronPattern) -> bool:
     return True
 
 
-def _described_by_library(pattern: CronPattern, locale: str) -> str:
-    # Imported late: processes that only fire never describe.
-    from cron_descriptor import ExpressionDescriptor, Options
-
-    options = Options(locale_code=locale, use_24hour_time_format=True)
-    return str(ExpressionDescriptor(_for_descriptor(pattern), options).get_full_description())
-
-
 def _counts_back(item: Item) -> bool:
     return isinstance(item, LastDay) and item.before > 0
-
-
-def _for_descriptor(pattern: CronPattern) -> str:
-    """Return the expression with hash slots and steps from a start spelt out.
-
-    cron-descriptor does not know the first and reads `59/15` as every 15 minutes.
-    """
-    sources = [
-        ",".join(map(str, values)) if any(map(_needs_spelling_out, part.items)) else part.source
-        for part, values in zip(pattern.syntax.fields, pattern.values, strict=True)
-    ]
-    return " ".join(sources if pattern.syntax.has_seconds else sources[1:])
-
-
-def _needs_spelling_out(item: Item) -> bool:
-    match item:
-        case Span(has_step=True, is_star=False) | HashSlot():
-            return True
-        case _:
-            return False

@@ -1,5 +1,6 @@
 """What timings are said to mean, and what is warned about."""
 
+import calendar
 import itertools
 from datetime import UTC, datetime, timedelta
 
@@ -80,6 +81,50 @@ def test_other_languages_are_spoken_where_they_are_right_and_english_elsewhere()
     assert describe_timing(CronTiming("0 0 L-3 * *"), "de").startswith("At 00:00")
     assert describe_timing(CronTiming("30 2 * * *"), "tlh") == "At 02:30, every day"
     assert len(locales()) > 30
+
+
+@pytest.mark.parametrize(
+    ("expression", "locale", "words"),
+    [
+        ("0 9 * * MON-FRI", "de", "Um 09:00, Montag bis Freitag"),
+        ("0 9 * * 1-5", "fr", "À 09:00, de lundi à vendredi"),
+        ("0 9 * * MON,WED", "de", "Um 09:00, nur am Montag und Mittwoch"),
+        ("0 9 * * SUN", "es", "A las 09:00, sólo el domingo"),
+        ("0 9 * * 7", "es", "A las 09:00, sólo el domingo"),
+        ("0 9 1 JAN *", "de", "Um 09:00, am 1 Tag des Monats, nur im Januar"),
+        ("0 9 1 */6 *", "nl", "Om 09:00, op dag 1 van de maand, alleen in januari en juli"),
+        ("0 9 * DEC FRIL", "de", "Um 09:00, am letzten Freitag des Monats, nur im Dezember"),
+        ("0 9 * * TUE#2", "it", "Alle 09:00, il secondo martedì del mese"),
+        ("0 9 * * SAT-SUN", "ja", None),
+        ("0 9 ? 1-12 1-7", "de", "Um 09:00"),
+    ],
+)
+def test_days_and_months_have_their_names_in_every_language(
+    expression: str, locale: str, words: str | None
+) -> None:
+    described = describe_timing(CronTiming(expression), locale)
+    if words is not None:
+        assert described == words
+    assert not ENGLISH & set(described.split())
+
+
+ENGLISH = {*calendar.day_name, *calendar.month_name[1:]}
+
+
+@pytest.mark.parametrize("locale", [code for code in locales() if not code.startswith("en")])
+def test_a_language_never_mixes_with_english(locale: str) -> None:
+    """Whatever is said in another language names no English day; else all of it is English."""
+    for expression in ("0 9 * * MON-FRI", "30 2 * 2,3 6#1", "5 0-5 * MAY *", "* * * * *"):
+        described = describe_timing(CronTiming(expression), locale)
+        english = describe_timing(CronTiming(expression))
+        assert described
+        assert described == english or not ENGLISH & set(described.replace(",", " ").split())
+        if locale not in INCOMPLETE:
+            assert described != english
+
+
+# cron-descriptor's Thai has no word for some of its sentences.
+INCOMPLETE = ("th_TH",)
 
 
 @pytest.mark.parametrize("locale", ["", "xx", "../../etc", "de_AT", "EN-us", "zh"])
