@@ -6,13 +6,13 @@ tick ever sees the one without the other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app.core.errors import LimitExceeded, NotFound, StateConflict
 from app.core.time import calendar_from_json, parse_ics
-from app.core.vocabulary import CalendarMode, Role
+from app.core.vocabulary import Role
 from app.models import Calendar
 from app.models.columns import new_id
 from app.runtime import Runtime
@@ -20,7 +20,7 @@ from app.services.access import Principal
 from app.services.findings import Findings
 from app.services.rules import check_key, check_name, check_object
 from app.services.schedules.recomputing import BATCH, recompute
-from app.services.schedules.repeats import passing_over
+from app.services.schedules.repeats import passing_over, read_moved
 from app.services.schedules.timetables import Calendars, known_calendars, load_calendars
 from app.services.writing import Accepted, Subject, Written, field_changes, note_audit
 from app.store.calendars import (
@@ -34,13 +34,9 @@ from app.store.calendars import (
 )
 from app.store.database import Transaction
 from app.store.instants import read_now
-from app.store.recomputing import read_recorded_locals
 
 MOST_CALENDARS = 1_000
 """How many calendars a project has at most."""
-
-# How far back an occurrence may have run that the edit moves into the future.
-_FARTHEST_MOVE = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +172,8 @@ async def _move_followers(
             return moved
         after = await load_calendars(transaction, *(each.model_dump() for each in batch))
         before = {**after, **earlier}
-        moving = [each for each in batch if each.calendar_mode is not CalendarMode.EXCLUDE]
-        recorded = await read_recorded_locals(
-            transaction, {each.id: min(each.cursor_at, as_of) for each in moving}, _FARTHEST_MOVE
+        recorded = await read_moved(
+            transaction, (each.model_dump() for each in batch), after, as_of
         )
         done = await recompute(
             transaction,

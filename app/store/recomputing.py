@@ -1,6 +1,6 @@
 """What recomputing the next instants of many schedules reads and writes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -62,9 +62,16 @@ async def recompute_schedules(
 
 
 async def read_recorded_locals(
-    connection: ReadConnection, cursors: Mapping[UUID, datetime], window: timedelta
+    connection: ReadConnection,
+    cursors: Mapping[UUID, datetime],
+    window: timedelta,
+    *,
+    among: Collection[str] | None = None,
 ) -> dict[UUID, set[str]]:
-    """Return the local times recorded for each schedule in a window before its cursor."""
+    """Return the local times recorded for each schedule in a window before its cursor.
+
+    With `among` only those of them.
+    """
     if not cursors:
         return {}
     query = select(Run.schedule_id, func.array_agg(col(Run.scheduled_local))).where(
@@ -72,6 +79,8 @@ async def read_recorded_locals(
         col(Run.cause).in_([RunCause.SCHEDULE, RunCause.CATCH_UP]),
         col(Run.scheduled_for) > min(cursors.values()) - window,
     )
+    if among is not None:
+        query = query.where(col(Run.scheduled_local).in_(among))
     found = (await connection.exec(query.group_by(col(Run.schedule_id)))).all()
     return {
         schedule_id: set(filter(None, locals_))

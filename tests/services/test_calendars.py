@@ -5,12 +5,21 @@ from datetime import datetime, timedelta
 import pytest
 
 from app.core.errors import InvalidInput, NotFound, StateConflict, TickwheelError
-from app.core.vocabulary import CalendarMode, ResumeChoice, RunReason, RunState, ScheduleState
+from app.core.vocabulary import (
+    CalendarMode,
+    OccurrenceAction,
+    ResumeChoice,
+    RunReason,
+    RunState,
+    ScheduleState,
+)
 from app.services.calendars import import_calendar, remove_calendar
 from app.services.schedules import (
+    OverrideRequest,
     ResumeRequest,
     ScheduleFields,
     archive_schedule,
+    override_occurrence,
     pause_schedule,
     resume_schedule,
     update_schedule_definition,
@@ -95,6 +104,63 @@ async def test_what_has_run_does_not_run_again_on_the_day_a_calendar_moves_it_to
     await planning.put_back(schedule, due - DAY, due)
     await planning.fire(due)
     await planning.put("freeze", due.date().isoformat())
+    assert (await planning.read(schedule)).next_run_at == following
+
+
+async def test_what_has_run_does_not_run_again_when_its_schedule_begins_to_follow_a_calendar(
+    planning: Planning,
+) -> None:
+    """Yesterday's occurrence has run; then its schedule follows a calendar that moves it to today.
+
+    Seen to fail without the passing over in `Edit`, and with a cursor that another edit, an
+    override or a resume puts back to now.
+    """
+    today = (await planning.now()).replace(hour=0, minute=0, second=0, microsecond=0)
+    due = today - timedelta(seconds=1)
+    calendar = await planning.put("freeze", *((today - n * DAY).date().isoformat() for n in (1, 0)))
+    schedule = await planning.create(
+        "once-a-week", f"59 59 23 * * {due:%a}", timezone="UTC", start_at=today - 2 * DAY
+    )
+    following = _next(schedule.next_run_at)
+    await planning.put_back(schedule, due - DAY, due)
+    await planning.fire(due)
+    follows = ScheduleFields(calendar_ids=(calendar.id,), calendar_mode=CalendarMode.MOVE_NEXT)
+    await update_schedule_definition(
+        planning.runtime, EDITOR, schedule.id, follows, expected_version=None
+    )
+    assert (await planning.read(schedule)).next_run_at == following
+    renamed = ScheduleFields(name="Again")
+    await update_schedule_definition(
+        planning.runtime, EDITOR, schedule.id, renamed, expected_version=None
+    )
+    assert (await planning.read(schedule)).next_run_at == following
+    await override_occurrence(
+        planning.runtime,
+        EDITOR,
+        schedule.id,
+        OverrideRequest(following + 7 * DAY, OccurrenceAction.SKIP, "A test."),
+    )
+    assert (await planning.read(schedule)).next_run_at == following
+    await pause_schedule(planning.runtime, EDITOR, schedule.id, reason="A test.")
+    await resume_schedule(planning.runtime, EDITOR, schedule.id, ResumeRequest(ResumeChoice.ALL))
+    assert (await planning.read(schedule)).next_run_at == following
+
+
+async def test_a_calendar_that_moves_by_months_repeats_nothing_either(planning: Planning) -> None:
+    now = await planning.now()
+    due = (now - 60 * DAY).replace(microsecond=0)
+    calendar = await planning.put("freeze")
+    schedule = await planning.create(
+        "yearly",
+        f"{due:%S %M %H %d %m} *",
+        timezone="UTC",
+        calendar_ids=(calendar.id,),
+        calendar_mode=CalendarMode.MOVE_NEXT,
+    )
+    following = _next(schedule.next_run_at)
+    await planning.put_back(schedule, due - DAY, due)
+    await planning.fire(due)
+    await planning.put("freeze", f"{due.date()}/{(now + DAY).date()}")
     assert (await planning.read(schedule)).next_run_at == following
 
 

@@ -144,9 +144,11 @@ async def resume_schedule(
         await write_runs(transaction, written, principal, rows)
         await settle_due_overrides(transaction, schedule_id, as_of)
         await forget_failures(transaction, schedule_id)
+        # An edit may have passed over what ran on another day: that stays passed over.
+        cursor_at = max(as_of, schedule.cursor_at)
         changes = {
             **next_columns(
-                schedule.model_dump(), as_of, calendars, still_waiting(overrides, as_of)
+                schedule.model_dump(), cursor_at, calendars, still_waiting(overrides, cursor_at)
             ),
             "paused_at": None,
             "paused_by": None,

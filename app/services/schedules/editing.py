@@ -37,6 +37,7 @@ from app.services.schedules.definition import (
     read_fields,
 )
 from app.services.schedules.reaching import refuse_ending
+from app.services.schedules.repeats import passing_over, read_moved
 from app.services.schedules.timetables import (
     TIMING_COLUMNS,
     Calendars,
@@ -308,11 +309,12 @@ class Edit:
             "version": before.version + 1,
             "updated_by": self._principal.actor,
         }
-        await withdraw(transaction, self._written, self._principal, before, self._as_of)
+        accounted = await withdraw(transaction, self._written, self._principal, before, self._as_of)
         overrides = await read_standing_overrides(transaction, before.id)
-        cursor_at = await self._settle(transaction, columns, overrides)
+        cursor_at = await self._settle(transaction, columns, overrides, accounted)
         whole = {**before.model_dump(), **columns}
         if is_retimed(before, columns):
+            cursor_at = await self._pass_over_moved(transaction, whole, cursor_at)
             overrides = await judge_overrides(transaction, whole, self._as_of, self._calendars)
         if before.state is ScheduleState.PAUSED:
             return await update_schedule(transaction, before.id, new | {"cursor_at": cursor_at})
@@ -323,16 +325,21 @@ class Edit:
         return after
 
     async def _settle(
-        self, transaction: Transaction, columns: dict[str, Any], overrides: Sequence[Override]
+        self,
+        transaction: Transaction,
+        columns: dict[str, Any],
+        overrides: Sequence[Override],
+        accounted: datetime,
     ) -> datetime:
         """Return where the cursor goes.
 
         Other instants begin now; then what was due under the old ones, and no tick has fired, is
-        recorded. Where the instants stay, the tick will fire it, or the pause goes on.
+        recorded. Where the instants stay, the tick will fire it, or the pause goes on; what the
+        cursor has passed over, because it ran on another day, stays passed over.
         """
         before = self._before
         if before.state in _GOES_ON and not is_retimed(before, columns):
-            return min(before.cursor_at, self._as_of)
+            return accounted
         reason = _WHY_UNFIRED.get(before.state)
         if reason is not None:
             missed = unfired_stretch(before, self._as_of, reason, self._calendars, overrides)
@@ -340,6 +347,14 @@ class Edit:
             await write_runs(transaction, self._written, self._principal, rows)
         await settle_due_overrides(transaction, before.id, self._as_of, recorded=reason is not None)
         return self._as_of
+
+    async def _pass_over_moved(
+        self, transaction: Transaction, whole: dict[str, Any], cursor_at: datetime
+    ) -> datetime:
+        """Return the cursor behind what has run on its own day and is moved to a later one now."""
+        recorded = await read_moved(transaction, [whole], self._calendars, self._as_of)
+        timetable = timetable_of(whole, self._calendars)
+        return passing_over(recorded, only_moved=True)(self._before, timetable, cursor_at)
 
     async def _run_past(
         self, transaction: Transaction, after: Schedule, fields: ScheduleFields

@@ -62,12 +62,12 @@ async def override_occurrence(
         refuse_archived(schedule, argument="scheduleId")
         as_of = await read_now(transaction)
         calendars = await load_calendars(transaction, schedule.model_dump())
-        await withdraw(transaction, written, principal, schedule, as_of)
+        accounted = await withdraw(transaction, written, principal, schedule, as_of)
         await _refuse_recorded(transaction, schedule, request)
         earlier = await read_override(transaction, schedule_id, request.at)
         decision = _Decision(principal, schedule, request, calendars, as_of)
         await decision.replace(transaction, earlier)
-        schedule = await decision.reposition(transaction)
+        schedule = await decision.reposition(transaction, accounted)
         words = f"{request.action} {_instant(request.at)}: {request.reason.strip()}"
         summary = f"Overrode an occurrence of schedule {schedule.key}: {words}"
         await note_audit(
@@ -116,12 +116,12 @@ class _Decision:
                 )
             await insert_override(transaction, self._row())
 
-    async def reposition(self, transaction: Transaction) -> Schedule:
-        """Recompute the next instant."""
+    async def reposition(self, transaction: Transaction, accounted: datetime) -> Schedule:
+        """Recompute the next instant; all is `accounted` for up to where the cursor stands."""
         schedule = self._schedule
         changes: dict[str, Any] = {"has_overrides": True}
         if schedule.state not in _DOES_NOT_FIRE:
-            cursor_at = min(schedule.cursor_at, self._as_of)
+            cursor_at = accounted
             if schedule.state in _IS_OVER:
                 cursor_at = self._as_of
             overrides = await read_standing_overrides(transaction, schedule.id)
