@@ -56,6 +56,22 @@ def waiting(overrides: Iterable[Override]) -> list[Override]:
     return sorted((one for one in overrides if not one.is_settled), key=lambda one: one.fires_at)
 
 
+def by_hand(timetable: Timetable, overrides: Iterable[Override]) -> list[Occurrence]:
+    """Return the occurrences that overrides have still to account for, the earliest first.
+
+    What was moved or added stands where it runs, `at`; what is skipped will not run and says why.
+    """
+    found = []
+    for override in waiting(overrides):
+        occurrence = override.occurrence(timetable)
+        if occurrence is not None and override.action is OccurrenceAction.SKIP:
+            note = f"Skipped by hand: {override.reason}"
+            occurrence = replace(occurrence, at=override.fires_at, will_run=False, note=note)
+        if occurrence is not None:
+            found.append(occurrence)
+    return found
+
+
 def still_waiting(overrides: Iterable[Override], as_of: datetime) -> list[Override]:
     """Return those that account for something to come: they fire later, or have fired early."""
     return [one for one in overrides if one.is_settled or one.fires_at > as_of]

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from app.core.durations import format_duration
 from app.core.errors import Invalid
-from app.core.time import Timetable, lint_duration
+from app.core.time import lint_duration
 from app.core.vocabulary import ConflictKind, Severity
 from app.models import Schedule
 from app.services.outlook import (
@@ -26,10 +26,11 @@ from app.services.outlook import (
     BudgetSpent,
     Course,
     computed,
+    courses_by_id,
+    instants_of,
     read_courses,
     walk,
 )
-from app.services.schedules.timetables import load_calendars, timetable_of
 from app.store.database import ReadConnection
 from app.store.outlook import (
     Durations,
@@ -131,9 +132,12 @@ async def find_conflicts_of(
     connection: ReadConnection, schedule: Schedule, stretch: Stretch
 ) -> list[Conflict]:
     """Return the conflicts of one schedule with itself and with others of its job."""
-    return await conflicts_of_timetable(
+    courses = await courses_by_id(connection, [schedule])
+    if not courses:
+        return []
+    return await conflicts_of_course(
         connection,
-        await _timetable(connection, schedule),
+        courses[schedule.id],
         stretch,
         schedule.project_id,
         schedule_id=schedule.id,
@@ -142,9 +146,9 @@ async def find_conflicts_of(
     )
 
 
-async def conflicts_of_timetable(
+async def conflicts_of_course(
     connection: ReadConnection,
-    timetable: Timetable,
+    course: Course,
     stretch: Stretch,
     project_id: UUID,
     *,
@@ -165,15 +169,10 @@ async def conflicts_of_timetable(
     if twins:
         found.append(_duplicate(itself + twins[:MOST_MEMBERS], len(itself + twins), stretch.after))
     took = await read_durations_of(connection, job_id=job_id, schedule_id=schedule_id, limit=500)
-    overlap = _overlap(timetable, took, stretch, itself)
+    overlap = _overlap(course, took, stretch, itself)
     found += [] if overlap is None else [overlap]
-    found += await _same_instants(connection, timetable, stretch, job_id, itself, set(twins))
+    found += await _same_instants(connection, course, stretch, job_id, itself, set(twins))
     return found
-
-
-async def _timetable(connection: ReadConnection, schedule: Schedule) -> Timetable:
-    columns = schedule.model_dump()
-    return timetable_of(columns, await load_calendars(connection, columns))
 
 
 async def _duplicates(
@@ -204,28 +203,19 @@ async def _overlaps(
     """Look at the schedules whose runs take longest."""
     longest = sorted(durations, key=lambda id_: durations[id_].p95, reverse=True)
     schedules = await read_schedules_by_id(connection, longest[:MOST_CONFLICTS])
-    calendars = await load_calendars(
-        connection, *(schedule.model_dump() for schedule in schedules.values())
-    )
-    found = []
-    for id_, schedule in schedules.items():
-        if schedule.next_run_at is not None:
-            timetable = timetable_of(schedule.model_dump(), calendars)
-            found.append(_overlap(timetable, durations[id_], stretch, [id_]))
+    active = [each for each in schedules.values() if each.next_run_at is not None]
+    courses = await courses_by_id(connection, active)
+    found = [_overlap(course, durations[id_], stretch, [id_]) for id_, course in courses.items()]
     return [each for each in found if each is not None]
 
 
 def _overlap(
-    timetable: Timetable, took: Durations | None, stretch: Stretch, ids: Sequence[UUID]
+    course: Course, took: Durations | None, stretch: Stretch, ids: Sequence[UUID]
 ) -> Conflict | None:
     if took is None or took.runs < FEWEST_RUNS:
         return None
     usual = timedelta(seconds=took.p95)
-    instants = [
-        occurrence.nominal
-        for occurrence in timetable.between(stretch.after, stretch.until, _LOOKED_AT)
-    ]
-    pairs = pairwise(instants)
+    pairs = pairwise(instants_of(course, stretch.after, stretch.until, _LOOKED_AT))
     at, shortest = min(
         ((before, after - before) for before, after in pairs),
         key=lambda pair: pair[1],
@@ -249,29 +239,24 @@ def _overlap(
 
 async def _same_instants(
     connection: ReadConnection,
-    timetable: Timetable,
+    course: Course,
     stretch: Stretch,
     job_id: UUID,
     itself: Sequence[UUID],
     twins: set[UUID],
 ) -> list[Conflict]:
-    """Compare a timetable with those of the other schedules of its job."""
+    """Compare a schedule with the other schedules of its job."""
     others = [
         schedule
         for schedule in await read_schedules_of_job(connection, job_id, limit=_LOOKED_AT)
         if schedule.id not in twins and schedule.id not in itself
     ]
-    calendars = await load_calendars(connection, *(other.model_dump() for other in others))
-    instants = [
-        occurrence.nominal
-        for occurrence in timetable.between(stretch.after, stretch.until, _LOOKED_AT)
-    ]
+    instants = instants_of(course, stretch.after, stretch.until, _LOOKED_AT)
     found = []
-    for other in others:
-        theirs = timetable_of(other.model_dump(), calendars)
-        meeting = next((instant for instant in instants if theirs.matches(instant)), None)
+    for id_, theirs in (await courses_by_id(connection, others)).items():
+        meeting = next((instant for instant in instants if theirs.runs_at(instant)), None)
         if meeting is not None:
-            found.append(_same_instant([*itself, other.id], 1 + len(itself or [other]), meeting))
+            found.append(_same_instant([*itself, id_], 1 + len(itself or [id_]), meeting))
     return found
 
 
@@ -309,26 +294,26 @@ class _Ahead:
         """Walk until the end of the stretch or of the budget."""
         instant, together = stretch.after, list[Course]()
         try:
-            for occurrence, course in walk(courses, stretch.after, stretch.until, budget):
-                if occurrence.nominal != instant:
+            for due in walk(courses, stretch.after, stretch.until, budget):
+                if due.at != instant:
                     self._meet(instant, together)
-                    instant, together = occurrence.nominal, []
-                together.append(course)
-                self._count(occurrence.nominal, course)
+                    instant, together = due.at, []
+                together.append(due.course)
+                self._count(due.at, due.course)
         except BudgetSpent:
             self.truncated = True
         else:
             self._meet(instant, together)
         return self
 
-    def _count(self, nominal: datetime, course: Course) -> None:
-        minute = self._minutes[nominal.replace(second=0, microsecond=0)]
+    def _count(self, at: datetime, course: Course) -> None:
+        minute = self._minutes[at.replace(second=0, microsecond=0)]
         minute.schedules += course.definition.schedules
         if len(minute.ids) < MOST_MEMBERS:
             minute.ids.extend(course.definition.member_ids[: MOST_MEMBERS - len(minute.ids)])
         took = self._durations.get(course.definition.columns["job_id"])
         if took is not None:
-            hour = nominal.replace(minute=0, second=0, microsecond=0)
+            hour = at.replace(minute=0, second=0, microsecond=0)
             self._busy[hour] += took.p50 * course.definition.schedules
 
     def _meet(self, instant: datetime, together: Sequence[Course]) -> None:

@@ -8,19 +8,22 @@ of its own, so that the other callers of the process are not kept waiting.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
 
 from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid, LimitExceeded
+from app.core.overrides import by_hand, overridden
 from app.core.time import Occurrence, Timetable
 from app.core.time.cron_syntax import parse_cron
-from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
+from app.models import Schedule
+from app.services.schedules.timetables import load_calendars, timetable_of
 from app.store.database import ReadConnection
 from app.store.filters import ScheduleFilter
 from app.store.outlook import (
@@ -31,6 +34,7 @@ from app.store.outlook import (
     read_members,
     read_next_schedules,
 )
+from app.store.overrides import read_overrides_to_plan
 from app.store.schedules import ScheduleRecord, read_schedules
 
 MOST_DEFINITIONS = 2_000
@@ -68,10 +72,27 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """The occurrences of one definition, and how many schedules have it."""
+    """The occurrences of one definition, and how many schedules have it.
+
+    `decided` are the occurrences that somebody skipped, moved or added; `timetable` has the others.
+    """
 
     timetable: Timetable
     definition: Definition
+    decided: Sequence[Occurrence] = ()
+
+    def runs_at(self, instant: datetime) -> bool:
+        """Return whether a run is due at exactly this instant, before jitter."""
+        by_hand = any(each.at == instant and each.will_run for each in self.decided)
+        return by_hand or self.timetable.matches(instant)
+
+
+class Due(NamedTuple):
+    """An occurrence of a walk, and the instant at which it is due: moved, but without jitter."""
+
+    at: datetime
+    occurrence: Occurrence
+    course: Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +130,32 @@ class Forecast:
     elapsed_seconds: float
 
 
-def courses_of(definitions: Sequence[Definition], calendars: Calendars) -> list[Course]:
-    """Return the timetables of definitions; one that cannot be read is left out."""
+async def courses_of(connection: ReadConnection, definitions: Sequence[Definition]) -> list[Course]:
+    """Return the courses of definitions; one that cannot be read is left out."""
+    calendars = await load_calendars(connection, *(each.columns for each in definitions))
+    overrides = await read_overrides_to_plan(
+        connection, [each.columns["id"] for each in definitions if each.columns["has_overrides"]]
+    )
     courses = []
     for definition in definitions:
         try:
-            courses.append(Course(timetable_of(definition.columns, calendars), definition))
+            decisions = overrides.get(definition.columns["id"], ())
+            timetable = timetable_of(definition.columns, calendars)
+            decided = by_hand(timetable, decisions)
+            courses.append(Course(overridden(timetable, decisions), definition, decided))
         except Exception:
             _log.exception("outlook.unreadable_definition")
     return courses
+
+
+async def courses_by_id(
+    connection: ReadConnection, schedules: Iterable[Schedule]
+) -> dict[UUID, Course]:
+    """Return the courses of single schedules, by their ids."""
+    single = [Definition(schedule.model_dump(), 1, [schedule.id]) for schedule in schedules]
+    return {
+        course.definition.member_ids[0]: course for course in await courses_of(connection, single)
+    }
 
 
 async def read_courses(
@@ -141,8 +179,7 @@ async def read_courses(
     seen = sum(each.schedules for each in definitions)
     definitions = _standing_for(definitions, total - seen)
     definitions, is_counted = await _spread(connection, project_id, definitions, narrowed)
-    calendars = await load_calendars(connection, *(each.columns for each in definitions))
-    return courses_of(definitions, calendars), total == seen and is_counted
+    return await courses_of(connection, definitions), total == seen and is_counted
 
 
 def _standing_for(definitions: Sequence[Definition], unseen: int) -> list[Definition]:
@@ -207,30 +244,51 @@ def walk(
     budget: Budget,
     *,
     include_excluded: bool = False,
-) -> Iterator[tuple[Occurrence, Course]]:
-    """Yield the occurrences in (after, until] in order; raise `BudgetSpent` when time is up."""
-    waiting: list[tuple[datetime, int, Occurrence, int | None]] = []
+) -> Iterator[Due]:
+    """Yield what is due in (after, until] in order; raise `BudgetSpent` when time is up.
+
+    What a calendar excludes or somebody skips is among it only if asked for.
+    """
+    # Instant, course, and which of those decided by hand, or 0: no two are alike in these three.
+    waiting: list[tuple[datetime, int, int, Occurrence]] = []
+    left = [course.definition.runs_left for course in courses]
     for index, course in enumerate(courses):
-        occurrence = course.timetable.next_after(after, include_excluded=include_excluded)
-        left = course.definition.runs_left
-        if occurrence is not None and occurrence.nominal <= until and left != 0:
-            waiting.append((occurrence.nominal, index, occurrence, left))
+        first = course.timetable.next_after(after, include_excluded=include_excluded)
+        if first is not None and first.nominal <= until:
+            waiting.append((first.nominal, index, 0, first))
+        for number, decided in enumerate(course.decided, 1):
+            if after < decided.at <= until and (decided.will_run or include_excluded):
+                waiting.append((decided.at, index, number, decided))
         if index % 256 == 0 and budget.is_spent:
             raise BudgetSpent
     heapq.heapify(waiting)
     steps = 0
     while waiting:
-        nominal, index, occurrence, left = waiting[0]
-        yield occurrence, courses[index]
-        following = courses[index].timetable.next_after(nominal, include_excluded=include_excluded)
-        left = None if left is None else left - occurrence.will_run
-        if following is None or following.nominal > until or left == 0:
+        at, index, number, occurrence = waiting[0]
+        course, runs_left = courses[index], left[index]
+        following = None
+        if runs_left != 0:
+            yield Due(at, occurrence, course)
+            left[index] = None if runs_left is None else runs_left - occurrence.will_run
+            if number == 0:
+                following = course.timetable.next_after(at, include_excluded=include_excluded)
+        if following is None or following.nominal > until:
             heapq.heappop(waiting)
         else:
-            heapq.heapreplace(waiting, (following.nominal, index, following, left))
+            heapq.heapreplace(waiting, (following.nominal, index, 0, following))
         steps += 1
         if steps % 256 == 0 and budget.is_spent:
             raise BudgetSpent
+
+
+def instants_of(course: Course, after: datetime, until: datetime, most: int) -> list[datetime]:
+    """Return the first instants at which a schedule is due in (after, until]."""
+    found: list[datetime] = []
+    try:
+        found.extend(due.at for due in islice(walk([course], after, until, Budget()), most))
+    except BudgetSpent:
+        _log.warning("outlook.budget_spent")
+    return found
 
 
 class BudgetSpent(Exception):
@@ -262,7 +320,7 @@ async def read_upcoming(
 ) -> Upcoming:
     """Return the earliest occurrences over all schedules.
 
-    What a calendar excludes is among them, as what will not run.
+    What a calendar excludes or somebody skips is among them, as what will not run.
     """
     budget = budget or Budget()
     check_span(question.after, question.until)
@@ -293,11 +351,10 @@ async def _read_next(
     due = await read_next_schedules(
         connection, project_id, after=None, until=after, limit=most, narrowed=question.narrowed
     )
-    records += due
-    calendars = await load_calendars(connection, *(each.schedule.model_dump() for each in records))
-    by_id = {record.schedule.id: record for record in records}
+    by_id = {record.schedule.id: record for record in (*records, *due)}
+    courses = await courses_by_id(connection, (each.schedule for each in by_id.values()))
     planned, truncated = await computed(
-        lambda: _collect(_single(by_id, calendars), by_id, question, budget)
+        lambda: _collect(list(courses.values()), by_id, question, budget)
     )
     return Upcoming(planned, truncated or len(due) == most, budget.spent_seconds)
 
@@ -312,11 +369,9 @@ async def _read_later(
     budget.start()
     wanted, reached = await computed(lambda: _members(courses, question, budget))
     records = await read_schedules(connection, project_id, wanted)
-    calendars = await load_calendars(
-        connection, *(each.schedule.model_dump() for each in records.values())
-    )
+    single = await courses_by_id(connection, (each.schedule for each in records.values()))
     planned, truncated = await computed(
-        lambda: _collect(_single(records, calendars), records, question, budget)
+        lambda: _collect(list(single.values()), records, question, budget)
     )
     return Upcoming(planned, truncated or not is_whole or not reached, budget.spent_seconds)
 
@@ -328,9 +383,10 @@ def _members(
     wanted: set[UUID] = set()
     count = 0
     try:
-        for _, course in _walk_all(courses, question, budget):
-            wanted.update(course.definition.member_ids[: question.limit + 1 - count])
-            count += course.definition.schedules
+        for due in _walk_all(courses, question, budget):
+            definition = due.course.definition
+            wanted.update(definition.member_ids[: question.limit + 1 - count])
+            count += definition.schedules
             if count > question.limit:
                 break
     except BudgetSpent:
@@ -338,18 +394,8 @@ def _members(
     return wanted, True
 
 
-def _walk_all(
-    courses: Sequence[Course], question: Question, budget: Budget
-) -> Iterator[tuple[Occurrence, Course]]:
+def _walk_all(courses: Sequence[Course], question: Question, budget: Budget) -> Iterator[Due]:
     return walk(courses, question.after, question.until, budget, include_excluded=True)
-
-
-def _single(records: Mapping[UUID, ScheduleRecord], calendars: Calendars) -> list[Course]:
-    """Return schedules as definitions of their own."""
-    return courses_of(
-        [Definition(record.schedule.model_dump(), 1, [id_]) for id_, record in records.items()],
-        calendars,
-    )
 
 
 def _collect(
@@ -360,10 +406,11 @@ def _collect(
 ) -> tuple[list[Planned], bool]:
     planned: list[Planned] = []
     try:
-        for occurrence, course in _walk_all(courses, question, budget):
+        for due in _walk_all(courses, question, budget):
             if len(planned) >= question.limit:
                 return planned, True
-            planned.append(Planned(occurrence, records[course.definition.member_ids[0]]))
+            record = records[due.course.definition.member_ids[0]]
+            planned.append(Planned(due.occurrence, record))
     except BudgetSpent:
         return planned, True
     return planned, False
@@ -422,14 +469,12 @@ def _fill(
     buckets: list[Bucket] = []
     start, count, busy = span.start, 0, 0.0
     try:
-        for occurrence, course in walk(
-            courses, span.counted_from - TICK, span.until - TICK, budget
-        ):
-            while occurrence.nominal >= start + span.bucket:
+        for due in walk(courses, span.counted_from - TICK, span.until - TICK, budget):
+            while due.at >= start + span.bucket:
                 buckets.append(Bucket(start, count, busy))
                 start, count, busy = start + span.bucket, 0, 0.0
-            weight = course.definition.schedules
-            took = durations.get(course.definition.columns["job_id"])
+            weight = due.course.definition.schedules
+            took = durations.get(due.course.definition.columns["job_id"])
             count += weight
             busy += weight * (0.0 if took is None else took.p50)
     except BudgetSpent:

@@ -25,9 +25,9 @@ from app.core.time import (
 from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
-from app.services.conflicts import Conflict, Stretch, conflicts_of_timetable
+from app.services.conflicts import Conflict, Stretch, conflicts_of_course
 from app.services.findings import Findings
-from app.services.outlook import LONGEST_LOOK, Budget, computed
+from app.services.outlook import LONGEST_LOOK, Budget, Course, computed
 from app.services.projects import defaults_of
 from app.services.rules import check_key
 from app.services.schedules.accounting import plan_resumption
@@ -54,6 +54,7 @@ from app.store.calendars import read_calendars
 from app.store.database import ReadConnection
 from app.store.instants import read_now
 from app.store.jobs import read_job
+from app.store.outlook import Definition
 from app.store.schedules import read_schedule
 
 MOST_PREVIEWED = 500
@@ -143,9 +144,10 @@ async def preview_schedule(
     found, truncated = await computed(lambda: _listed(timetable, after, question, columns))
     conflicts: list[Conflict] = []
     if job is not None:
-        conflicts = await conflicts_of_timetable(
+        course = Course(timetable, Definition({**columns, "runs_made": 0}, 1, ()))
+        conflicts = await conflicts_of_course(
             connection,
-            timetable,
+            course,
             Stretch.of(as_of, _WARNED_OF),
             project_id,
             schedule_id=None,

@@ -6,10 +6,10 @@ from heapq import merge
 from itertools import islice, takewhile
 from typing import Any, Final
 
-from app.core.overrides import Override, overridden, waiting
+from app.core.overrides import Override, by_hand, overridden
 from app.core.spacing import spaced_after
 from app.core.time import Occurrence, Timetable
-from app.core.vocabulary import OccurrenceAction, ScheduleState
+from app.core.vocabulary import ScheduleState
 from app.models import OccurrenceOverride, Schedule
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.store.overrides import override_of
@@ -37,8 +37,8 @@ def upcoming_occurrences(
         limit = min(limit, max(0, schedule.max_runs - schedule.runs_made))
     standing = _standing(schedule, overrides)
     regular = _regular(schedule, overridden(timetable, standing), after, until, limit)
-    by_hand = _by_hand(timetable, standing, after, until)
-    return list(islice(merge(regular, by_hand, key=lambda occurrence: occurrence.at), limit))
+    decided = _by_hand(timetable, standing, after, until)
+    return list(islice(merge(regular, decided, key=lambda occurrence: occurrence.at), limit))
 
 
 def spacing_of(columns: Mapping[str, Any]) -> timedelta | None:
@@ -108,11 +108,10 @@ def _by_hand(
     timetable: Timetable, overrides: Sequence[Override], after: datetime, until: datetime | None
 ) -> list[Occurrence]:
     """Return what was moved or added, in the order in which it fires."""
-    firing = [
-        override.occurrence(timetable)
-        for override in waiting(overrides)
-        if override.action is not OccurrenceAction.SKIP
-        and override.fires_at > after
-        and (until is None or override.fires_at <= until)
+    return [
+        occurrence
+        for occurrence in by_hand(timetable, overrides)
+        if occurrence.will_run
+        and occurrence.at > after
+        and (until is None or occurrence.at <= until)
     ]
-    return [occurrence for occurrence in firing if occurrence is not None]
