@@ -1,5 +1,6 @@
 """What would never run is refused when it is saved, and the field at fault is named."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,7 +105,8 @@ async def test_an_edit_after_which_nothing_is_due_is_refused_and_changes_nothing
 
 async def test_an_edit_of_the_end_alone_may_end_a_schedule(api: Api) -> None:
     schedule = await api.create_schedule(await api.create_job(), cron="0 12 * * *", timezone="UTC")
-    given = {"id": schedule["id"], "fields": {"endAt": "2020-01-01T00:00:00Z"}}
+    before_the_next = datetime.fromisoformat(schedule["nextRunAt"]) - timedelta(microseconds=1)
+    given = {"id": schedule["id"], "fields": {"endAt": before_the_next.isoformat()}}
     ended = (await api.data(UPDATE, input=given))["scheduleUpdate"]
     assert ended["errors"] == []
     assert ended["schedule"]["state"] == "EXPIRED"

@@ -128,7 +128,12 @@ class PreviewQueries:
             plan = await plan_resume(connection, info.context.principal.project_id, wanted, missed)
         return ResumePlan.of(plan)
 
-    @strawberry.field(description="The next occurrences over all schedules, the earliest first.")
+    @strawberry.field(
+        description="The next occurrences over all schedules, the earliest first, with what was "
+        "moved or added by hand where it runs; `willRun` is false for what a calendar excludes or "
+        "somebody skips. A bounded read whose list cannot say that a bound was reached: "
+        "`upcomingOccurrences` can, by `truncated`."
+    )
     async def upcoming(
         self,
         info: Info,
@@ -140,7 +145,7 @@ class PreviewQueries:
         """Return the occurrences alone."""
         return (await _upcoming(info, from_, until, filter, limit)).occurrences
 
-    @strawberry.field(description="As `upcoming`, and whether that is all.")
+    @strawberry.field(description="As `upcoming`, and by `truncated` whether that is all.")
     async def upcoming_occurrences(
         self,
         info: Info,
@@ -152,7 +157,10 @@ class PreviewQueries:
         """Return them with what bounds were reached."""
         return await _upcoming(info, from_, until, filter, limit)
 
-    @strawberry.field(description="How many occurrences and how much work lie ahead.")
+    @strawberry.field(
+        description="How many occurrences and how much work lie ahead, after what was skipped, "
+        "moved or added by hand. A bounded read: see `truncated`."
+    )
     async def forecast(
         self,
         info: Info,
@@ -183,7 +191,10 @@ class PreviewQueries:
             )
         return Forecast.of(forecast)
 
-    @strawberry.field(description="Schedules that get into each other's way, the worst first.")
+    @strawberry.field(
+        description="Schedules that get into each other's way, the worst first. A bounded read "
+        "whose list cannot say that a bound was reached: `conflictReport` can, by `truncated`."
+    )
     async def conflicts(
         self,
         info: Info,
@@ -193,7 +204,7 @@ class PreviewQueries:
         """Return the conflicts alone."""
         return (await _conflicts(info, horizon, min_severity)).conflicts
 
-    @strawberry.field(description="As `conflicts`, and whether that is all.")
+    @strawberry.field(description="As `conflicts`, and by `truncated` whether that is all.")
     async def conflict_report(
         self,
         info: Info,
