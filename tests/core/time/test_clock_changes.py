@@ -76,19 +76,29 @@ Europe/London       2026-03-29T01:00 2026-03-29T01:00 2026-03-29T02:00
 Europe/Dublin       2024-03-31T01:00 2024-03-31T01:00 2024-03-31T02:00
 Europe/Dublin       2025-03-30T01:00 2025-03-30T01:00 2025-03-30T02:00
 Europe/Dublin       2026-03-29T01:00 2026-03-29T01:00 2026-03-29T02:00
+Australia/Lord_Howe 2023-09-30T15:30 2023-10-01T02:00 2023-10-01T02:30
 Australia/Lord_Howe 2024-10-05T15:30 2024-10-06T02:00 2024-10-06T02:30
 Australia/Lord_Howe 2025-10-04T15:30 2025-10-05T02:00 2025-10-05T02:30
+Australia/Lord_Howe 2026-10-03T15:30 2026-10-04T02:00 2026-10-04T02:30
 Africa/Cairo        2023-04-27T22:00 2023-04-28T00:00 2023-04-28T01:00
 Africa/Cairo        2024-04-25T22:00 2024-04-26T00:00 2024-04-26T01:00
 Africa/Cairo        2025-04-24T22:00 2025-04-25T00:00 2025-04-25T01:00
+Africa/Cairo        2026-04-23T22:00 2026-04-24T00:00 2026-04-24T01:00
 America/Santiago    2023-09-03T04:00 2023-09-03T00:00 2023-09-03T01:00
 America/Santiago    2024-09-08T04:00 2024-09-08T00:00 2024-09-08T01:00
 America/Santiago    2025-09-07T04:00 2025-09-07T00:00 2025-09-07T01:00
+America/Santiago    2026-09-06T04:00 2026-09-06T00:00 2026-09-06T01:00
+Pacific/Apia        2011-09-24T14:00 2011-09-24T03:00 2011-09-24T04:00
 Pacific/Apia        2011-12-30T10:00 2011-12-30T00:00 2011-12-31T00:00
+Pacific/Apia        2012-09-29T14:00 2012-09-30T03:00 2012-09-30T04:00
+Pacific/Apia        2020-09-26T14:00 2020-09-27T03:00 2020-09-27T04:00
 Antarctica/Troll    2024-03-31T01:00 2024-03-31T01:00 2024-03-31T03:00
 Antarctica/Troll    2025-03-30T01:00 2025-03-30T01:00 2025-03-30T03:00
+Antarctica/Troll    2026-03-29T01:00 2026-03-29T01:00 2026-03-29T03:00
+Africa/Casablanca   2023-04-23T02:00 2023-04-23T02:00 2023-04-23T03:00
 Africa/Casablanca   2024-04-14T02:00 2024-04-14T02:00 2024-04-14T03:00
 Africa/Casablanca   2025-04-06T02:00 2025-04-06T02:00 2025-04-06T03:00
+Africa/Casablanca   2026-03-22T02:00 2026-03-22T02:00 2026-03-22T03:00
 America/Asuncion    2023-10-01T04:00 2023-10-01T00:00 2023-10-01T01:00
 America/Asuncion    2024-10-06T04:00 2024-10-06T00:00 2024-10-06T01:00
 """)
@@ -104,25 +114,51 @@ Europe/Berlin       2025-10-26T01:00 2025-10-26T03:00 2025-10-26T02:00
 Europe/Berlin       2026-10-25T01:00 2026-10-25T03:00 2026-10-25T02:00
 Europe/London       2024-10-27T01:00 2024-10-27T02:00 2024-10-27T01:00
 Europe/London       2025-10-26T01:00 2025-10-26T02:00 2025-10-26T01:00
+Europe/London       2026-10-25T01:00 2026-10-25T02:00 2026-10-25T01:00
 Europe/Dublin       2024-10-27T01:00 2024-10-27T02:00 2024-10-27T01:00
 Europe/Dublin       2025-10-26T01:00 2025-10-26T02:00 2025-10-26T01:00
+Europe/Dublin       2026-10-25T01:00 2026-10-25T02:00 2026-10-25T01:00
+Australia/Lord_Howe 2023-04-01T15:00 2023-04-02T02:00 2023-04-02T01:30
 Australia/Lord_Howe 2024-04-06T15:00 2024-04-07T02:00 2024-04-07T01:30
 Australia/Lord_Howe 2025-04-05T15:00 2025-04-06T02:00 2025-04-06T01:30
+Australia/Lord_Howe 2026-04-04T15:00 2026-04-05T02:00 2026-04-05T01:30
 Africa/Cairo        2023-10-26T21:00 2023-10-27T00:00 2023-10-26T23:00
 Africa/Cairo        2024-10-31T21:00 2024-11-01T00:00 2024-10-31T23:00
 Africa/Cairo        2025-10-30T21:00 2025-10-31T00:00 2025-10-30T23:00
+Africa/Cairo        2026-10-29T21:00 2026-10-30T00:00 2026-10-29T23:00
+America/Santiago    2023-04-02T03:00 2023-04-02T00:00 2023-04-01T23:00
 America/Santiago    2024-04-07T03:00 2024-04-07T00:00 2024-04-06T23:00
 America/Santiago    2025-04-06T03:00 2025-04-06T00:00 2025-04-05T23:00
+America/Santiago    2026-04-05T03:00 2026-04-05T00:00 2026-04-04T23:00
 Antarctica/Troll    2024-10-27T01:00 2024-10-27T03:00 2024-10-27T01:00
 Antarctica/Troll    2025-10-26T01:00 2025-10-26T03:00 2025-10-26T01:00
+Antarctica/Troll    2026-10-25T01:00 2026-10-25T03:00 2026-10-25T01:00
+Africa/Casablanca   2023-03-19T02:00 2023-03-19T03:00 2023-03-19T02:00
 Africa/Casablanca   2024-03-10T02:00 2024-03-10T03:00 2024-03-10T02:00
 Africa/Casablanca   2025-02-23T02:00 2025-02-23T03:00 2025-02-23T02:00
+Africa/Casablanca   2026-02-15T02:00 2026-02-15T03:00 2026-02-15T02:00
 America/Asuncion    2023-03-26T03:00 2023-03-26T00:00 2023-03-25T23:00
 America/Asuncion    2024-03-24T03:00 2024-03-24T00:00 2024-03-23T23:00
+Pacific/Apia        2012-03-31T14:00 2012-04-01T04:00 2012-04-01T03:00
+Pacific/Apia        2013-04-06T14:00 2013-04-07T04:00 2013-04-07T03:00
+Pacific/Apia        2021-04-03T14:00 2021-04-04T04:00 2021-04-04T03:00
 """)
 
 each_gap = pytest.mark.parametrize("change", GAPS, ids=str)
 each_fold = pytest.mark.parametrize("change", FOLDS, ids=str)
+each_range = pytest.mark.parametrize(
+    ("expression", "step"),
+    [
+        ("0 0-23 * * *", HOUR),
+        ("0-59/15 0-23 * * *", 15 * MINUTE),
+        ("0 0/20 0-23 * * *", 20 * MINUTE),
+    ],
+)
+
+
+def is_on_grid(wall: datetime, step: timedelta) -> bool:
+    """Whether a local time is a whole number of steps after the hour."""
+    return (wall.minute * MINUTE) % step == timedelta(0) and wall.second == 0
 
 
 def around(
@@ -226,17 +262,18 @@ def test_a_wildcard_step_never_runs_off_its_grid(change: Change) -> None:
 
 
 @each_gap
-def test_a_fixed_range_runs_at_every_hour_that_exists_and_coalesces_the_rest(
-    change: Change,
+@each_range
+def test_a_fixed_range_runs_at_every_time_that_exists_and_coalesces_the_rest(
+    change: Change, expression: str, step: timedelta
 ) -> None:
-    found = around(change, CronTiming("0 0-23 * * *"), reach=timedelta(hours=30))
+    found = around(change, CronTiming(expression), reach=timedelta(hours=30))
     tz = ZoneInfo(change.zone)
     ordinary = [o for o in found if o.nominal.astimezone(tz).replace(tzinfo=None) == o.local]
     displaced = [o for o in found if o not in ordinary]
-    assert all(o.local.minute == 0 for o in found)
+    assert all(is_on_grid(o.local, step) for o in found)
     missing = [wall for o in displaced for wall in o.nominal_locals if wall < change.after]
-    hours = {change.before + MINUTE * n for n in range(change.size // MINUTE)}
-    assert set(missing) == {wall for wall in hours if wall.minute == 0}
+    swallowed = (change.before + MINUTE * n for n in range(change.size // MINUTE))
+    assert set(missing) == {wall for wall in swallowed if is_on_grid(wall, step)}
     assert {o.nominal for o in displaced} <= {change.at}
 
 
@@ -314,11 +351,14 @@ def test_wildcards_run_through_both_passes_without_hole_or_double(
 
 
 @each_fold
-def test_a_fixed_range_runs_every_local_hour_once(change: Change) -> None:
-    found = around(change, CronTiming("0 0-23 * * *"), reach=timedelta(hours=30))
+@each_range
+def test_a_fixed_range_runs_every_local_time_once(
+    change: Change, expression: str, step: timedelta
+) -> None:
+    found = around(change, CronTiming(expression), reach=timedelta(hours=30))
     walls = [o.local for o in found]
     assert len(walls) == len(set(walls))
-    assert {later - earlier for earlier, later in pairwise(walls)} == {HOUR}
+    assert {later - earlier for earlier, later in pairwise(walls)} == {step}
 
 
 @each_fold
