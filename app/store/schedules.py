@@ -133,6 +133,15 @@ async def read_taken_keys(
     return set((await connection.exec(query)).all())
 
 
+async def hold_definitions(
+    transaction: Transaction, project_id: UUID, hashes: Iterable[str]
+) -> None:
+    """Keep others from saving schedules of these definitions until the transaction ends."""
+    await transaction.run_file(
+        "hold_definitions", {"project_id": str(project_id), "definition_hashes": list(hashes)}
+    )
+
+
 async def find_same_definitions(
     connection: ReadConnection,
     project_id: UUID,

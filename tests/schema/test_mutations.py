@@ -182,6 +182,18 @@ async def test_the_same_timings_in_another_spelling_are_a_duplicate(
     assert allowed["errors"] == []
 
 
+async def test_of_many_who_create_the_same_at_once_one_succeeds(api: Api) -> None:
+    """Seen to let several pass without `hold_definitions`."""
+    job_id = await api.create_job()
+    fields = {"timings": [{"frequency": "WEEKLY"}]}
+    payloads = await asyncio.gather(
+        *(api.try_schedule(jobId=job_id, key=f"twin-{n}", fields=fields) for n in range(8))
+    )
+    assert sum(payload["errors"] == [] for payload in payloads) == 1
+    refused = [only(payload) for payload in payloads if payload["errors"]]
+    assert {error["code"] for error in refused} == {"ALREADY_EXISTS"}
+
+
 @pytest.mark.parametrize(
     ("kind", "config", "path"),
     [

@@ -57,6 +57,7 @@ from app.store.schedules import (
     SameDefinition,
     ScheduleRecord,
     find_same_definitions,
+    hold_definitions,
     insert_schedules,
     read_schedule,
     read_taken_keys,
@@ -260,9 +261,10 @@ class _Creation:
         """Return whose key is taken and which do what another schedule does already."""
         project_id = self._principal.project_id
         taken = await read_taken_keys(transaction, project_id, [row.key for row in self._schedules])
-        same = await find_same_definitions(
-            transaction, project_id, [row.definition_hash for row in self._schedules]
-        )
+        hashes = [row.definition_hash for row in self._schedules]
+        if not all(request.allow_duplicate for request in requests):
+            await hold_definitions(transaction, project_id, hashes)
+        same = await find_same_definitions(transaction, project_id, hashes)
         found: defaultdict[int, list[TickwheelError]] = defaultdict(list)
         for index, (request, schedule) in enumerate(zip(requests, self._schedules, strict=True)):
             if schedule.key in taken:

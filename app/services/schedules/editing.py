@@ -64,6 +64,7 @@ from app.store.overrides import read_standing_overrides, settle_due_overrides
 from app.store.schedules import (
     ScheduleRecord,
     find_same_definitions,
+    hold_definitions,
     lock_schedule,
     read_counters,
     update_schedule,
@@ -226,6 +227,8 @@ async def check_edit(
     if not findings.errors:
         same = definition_hash(job.id, columns)
         columns["definition_hash"] = same
+        if same != schedule.definition_hash:
+            await hold_definitions(transaction, schedule.project_id, [same])
         twins = await find_same_definitions(
             transaction, schedule.project_id, [same], besides=schedule.id
         )
