@@ -202,7 +202,7 @@ def definition_hash(job_id: UUID, columns: Mapping[str, Any]) -> str:
     """Return what two schedules share that have the same job, timings, zone and parameters.
 
     Timings are compared by what they mean and not by how they are written. Window, calendars and
-    policies are left out: docs/decisions/0008-what-counts-as-a-duplicate.md.
+    policies are left out: docs/decisions/0010-what-counts-as-a-duplicate.md.
     """
     timings = sorted({content_hash(_as_meant(timing)) for timing in columns["timings"]})
     return content_hash([str(job_id), timings, columns["timezone"], columns["parameters"]])
