@@ -11,9 +11,9 @@ occurrence, so `at` increases along with `nominal`.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from app.core.time.calendar_walk import ExcludingWalk, MovingWalk
 from app.core.time.calendars import Calendar
@@ -94,9 +94,8 @@ class Timetable:
         The window from `start_at` to `end_at` includes both ends. `hash_key` is whatever names
         the schedule for good: it picks the slots of `H` and the jitter.
         """
-        timings = tuple(timings)
-        definition = _Definition(
-            timings,
+        definition = (
+            tuple(timings),
             timezone,
             dst_gap,
             dst_fold,
@@ -104,9 +103,9 @@ class Timetable:
             end_at,
             tuple(calendars),
             calendar_mode,
-            hash_key if any(map(_uses_hash, timings)) else "",
         )
-        return cls(_core(definition), hash_key, jitter)
+        core = _shared_core(definition) or _core(definition, hash_key)
+        return cls(core, hash_key, jitter)
 
     def next_after(
         self, instant: datetime, *, include_skipped: bool = False, include_excluded: bool = False
@@ -116,7 +115,10 @@ class Timetable:
         Only those that will run are returned, unless asked for: `include_excluded` adds what a
         calendar excludes, `include_skipped` that and what a gap swallows.
         """
-        found = _next(self._core, to_microseconds(instant) + 1, include_skipped, include_excluded)
+        if instant.tzinfo is not UTC:
+            # Two passes of a fold are equal as keys of the memo, unless they are in UTC.
+            instant = from_microseconds(to_microseconds(instant))
+        found = _next(self._core, instant, include_skipped, include_excluded)
         return found if found is None or not self._jitter else self._jittered(found)
 
     def previous_before(
@@ -176,12 +178,11 @@ class Timetable:
     def _jittered(self, occurrence: Occurrence) -> Occurrence:
         if not self._jitter or not occurrence.will_run:
             return occurrence
-        nominal = to_microseconds(occurrence.nominal)
-        following = _next(self._core, nominal + 1, False, False)
+        following = _next(self._core, occurrence.nominal, False, False)
         most = self._jitter
         if following is not None:
             most = min(most, following.nominal - occurrence.nominal)
-        delay = jitter_delay(self._hash_key, nominal, most)
+        delay = jitter_delay(self._hash_key, to_microseconds(occurrence.nominal), most)
         if not delay:
             return occurrence
         return replace(
@@ -242,31 +243,36 @@ class _Plain:
         return self._source.last_until(instant, skipped=skipped)
 
 
-class _Definition(NamedTuple):
-    """The value that decides a core; a tuple, since it is hashed for every schedule of a tick."""
-
-    timings: tuple[Timing, ...]
-    timezone: str
-    dst_gap: DstGapPolicy
-    dst_fold: DstFoldPolicy
-    start_at: datetime | None
-    end_at: datetime | None
-    calendars: tuple[Calendar, ...]
-    calendar_mode: CalendarMode
-    hash_key: str
+# Decides a core, but for the slots of H. A plain tuple: one is made and hashed for every schedule
+# of a tick.
+_Definition: TypeAlias = tuple[
+    tuple[Timing, ...],
+    str,
+    DstGapPolicy,
+    DstFoldPolicy,
+    datetime | None,
+    datetime | None,
+    tuple[Calendar, ...],
+    CalendarMode,
+]
 
 
 @lru_cache(maxsize=8192)
-def _core(definition: _Definition) -> _Core:
-    start_at, end_at = definition.start_at, definition.end_at
-    zone = zone_rules(definition.timezone)
-    policy = DstPolicy(definition.dst_gap, definition.dst_fold)
-    sources = tuple(
-        source_of(timing, zone, policy, definition.hash_key) for timing in definition.timings
-    )
+def _shared_core(definition: _Definition) -> _Core | None:
+    """Return the core that schedules of a definition share; None if each has its own slots."""
+    timings, *_ = definition
+    return None if any(map(_uses_hash, timings)) else _core(definition, "")
+
+
+@lru_cache(maxsize=8192)
+def _core(definition: _Definition, hash_key: str) -> _Core:
+    timings, timezone, dst_gap, dst_fold, start_at, end_at, calendars, calendar_mode = definition
+    zone = zone_rules(timezone)
+    policy = DstPolicy(dst_gap, dst_fold)
+    sources = tuple(source_of(timing, zone, policy, hash_key) for timing in timings)
     source = sources[0] if len(sources) == 1 else Union(sources)
     return _Core(
-        _walk(source, zone, definition.calendars, definition.calendar_mode),
+        _walk(source, zone, calendars, calendar_mode),
         zone,
         EARLIEST if start_at is None else max(EARLIEST, to_microseconds(start_at)),
         LATEST if end_at is None else min(LATEST, to_microseconds(end_at)),
@@ -289,8 +295,8 @@ _MEMO: Final = 16_384
 
 
 @lru_cache(maxsize=_MEMO)
-def _next(core: _Core, instant: int, skipped: bool, excluded: bool) -> Occurrence | None:
-    hit = core.first_from(instant, skipped, excluded)
+def _next(core: _Core, instant: datetime, skipped: bool, excluded: bool) -> Occurrence | None:
+    hit = core.first_from(to_microseconds(instant) + 1, skipped, excluded)
     return None if hit is None else core.occurrence(hit)
 
 

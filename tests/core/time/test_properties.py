@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import Invalid
 from app.core.time import CronTiming, Timetable
-from app.core.time.timetable import _core, _next
+from app.core.time.timetable import _core, _next, _shared_core
 from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, TimeMode
 from tests.core.time.oracle import CHANGES, STEADY, Expected, due, expressions, scan
 
@@ -156,6 +156,7 @@ def test_the_caches_change_nothing(
     first = timetable.next_after(base)
     assert timetable.next_after(base) == first
     _core.cache_clear()
+    _shared_core.cache_clear()
     _next.cache_clear()
     fresh = timetable_of(expected, zone, gap, fold)
     assert fresh is not None

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -151,6 +152,16 @@ def test_instants_of_any_zone_are_understood() -> None:
 
 
 # ---- jitter ----
+
+
+def test_both_passes_of_a_fold_are_told_apart() -> None:
+    """On 3 November 2024 it was 01:30 in New York twice; as keys of a memo the two are equal."""
+    first = datetime(2024, 11, 3, 1, 30, tzinfo=ZoneInfo("America/New_York"))
+    second = first.replace(fold=1)
+    assert first == second
+    timetable = Timetable.of([CronTiming("*/20 * * * *")], timezone="America/New_York")
+    found = [timetable.next_after(instant) for instant in (first, second)]
+    assert [o.nominal.astimezone(UTC).hour for o in found if o is not None] == [5, 6]
 
 
 def test_jitter_is_the_same_every_time_and_stays_below_the_next_occurrence() -> None:
