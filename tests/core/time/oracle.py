@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, TimeMode
+from app.core.vocabulary import CalendarMode, DayMatch, DstFoldPolicy, DstGapPolicy, TimeMode
 
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,57 @@ def _out_of_gaps(
                 displaced.append((instant + (wall - first), wall))
             wall += seen.step
     return displaced
+
+
+# ---- days, and moving from one to another ----
+
+
+@lru_cache(maxsize=1024)
+def minutes_of(zone: str, day: date, step: timedelta = timedelta(minutes=1)) -> list[datetime]:
+    """Every minute of a local day, in the order of real time."""
+    start = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - timedelta(hours=48)
+    seen = scan(zone, start, start + timedelta(hours=96), step)
+    both = zip(seen.instants, seen.walls, strict=True)
+    return [instant for instant, wall in both if wall.date() == day]
+
+
+def exists(zone: str, day: date) -> bool:
+    """Whether a zone has a day at all; no day was ever shorter than an hour."""
+    return bool(minutes_of(zone, day, timedelta(hours=1)))
+
+
+def first_at_or_after(zone: str, wanted: datetime) -> datetime:
+    """The first minute of a day that shows this time or a later one; or else the day's end."""
+    tz = ZoneInfo(zone)
+    for fold in (0, 1):
+        instant = wanted.replace(tzinfo=tz, fold=fold).astimezone(UTC)
+        if instant.astimezone(tz).replace(tzinfo=None) == wanted:
+            return instant
+    minutes = minutes_of(zone, wanted.date())
+    late = (at for at in minutes if at.astimezone(tz).replace(tzinfo=None) >= wanted)
+    return next(late, minutes[-1] + timedelta(seconds=59))
+
+
+def moved_by_hand(
+    instants: Sequence[datetime],
+    zone: str,
+    excludes: Callable[[date], bool],
+    mode: CalendarMode,
+) -> list[datetime]:
+    """Leave out what lies on an excluded day, or move it to the nearest day that is not."""
+    tz, found = ZoneInfo(zone), set()
+    for instant in instants:
+        wall = instant.astimezone(tz).replace(tzinfo=None)
+        if not excludes(wall.date()):
+            found.add(instant)
+            continue
+        if mode is CalendarMode.EXCLUDE:
+            continue
+        day, step = wall.date(), DAY if mode is CalendarMode.MOVE_NEXT else -DAY
+        while excludes(day) or not exists(zone, day):
+            day += step
+        found.add(first_at_or_after(zone, datetime.combine(day, wall.time())))
+    return sorted(found)
 
 
 # ---- expressions with their meaning ----

@@ -1,7 +1,6 @@
 """Excluded days: left out or moved, checked against moving every occurrence by hand."""
 
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,7 +19,7 @@ from app.core.time import (
     calendar_from_json,
 )
 from app.core.vocabulary import Adjustment, CalendarMode, DstFoldPolicy
-from tests.core.time.oracle import CHANGES, STEADY, scan
+from tests.core.time.oracle import CHANGES, STEADY, moved_by_hand
 
 DAY, SECOND, MICROSECOND = timedelta(days=1), timedelta(seconds=1), timedelta(microseconds=1)
 WEEKEND = Calendar("weekend", "Weekend", weekdays=frozenset({5, 6}))
@@ -135,52 +134,14 @@ def test_public_holidays_of_a_country_and_a_subdivision_are_known() -> None:
     assert berlin.names(unity)
 
 
-@lru_cache(maxsize=1024)
-def minutes_of(zone: str, day: date, step: timedelta = timedelta(minutes=1)) -> list[datetime]:
-    """Every minute of a local day, in the order of real time."""
-    start = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - timedelta(hours=48)
-    seen = scan(zone, start, start + timedelta(hours=96), step)
-    both = zip(seen.instants, seen.walls, strict=True)
-    return [instant for instant, wall in both if wall.date() == day]
-
-
-def exists(zone: str, day: date) -> bool:
-    """Whether a zone has a day at all; no day was ever shorter than an hour."""
-    return bool(minutes_of(zone, day, timedelta(hours=1)))
-
-
-def first_at_or_after(zone: str, wanted: datetime) -> datetime:
-    """The first minute of a day that shows this time or a later one; or else the day's end."""
-    tz = ZoneInfo(zone)
-    for fold in (0, 1):
-        instant = wanted.replace(tzinfo=tz, fold=fold).astimezone(UTC)
-        if instant.astimezone(tz).replace(tzinfo=None) == wanted:
-            return instant
-    minutes = minutes_of(zone, wanted.date())
-    late = (at for at in minutes if at.astimezone(tz).replace(tzinfo=None) >= wanted)
-    return next(late, minutes[-1] + timedelta(seconds=59))
-
-
 def by_hand(
     timing: Timing, zone: str, calendar: Calendar, mode: CalendarMode, start: date, days: int
 ) -> list[datetime]:
     """Move every occurrence of a stretch by looking for an allowed day, one after another."""
     plain = Timetable.of([timing], timezone=zone)
-    tz = ZoneInfo(zone)
     first = datetime(start.year, start.month, start.day, tzinfo=UTC) - 22 * DAY
-    found = set()
-    for occurrence in plain.between(first, first + (days + 44) * DAY, 100_000):
-        wall = occurrence.nominal.astimezone(tz).replace(tzinfo=None)
-        if not calendar.names(wall.date()):
-            found.add(occurrence.nominal)
-            continue
-        if mode is CalendarMode.EXCLUDE:
-            continue
-        day, step = wall.date(), DAY if mode is CalendarMode.MOVE_NEXT else -DAY
-        while calendar.names(day) or not exists(zone, day):
-            day += step
-        found.add(first_at_or_after(zone, datetime.combine(day, wall.time())))
-    return sorted(found)
+    found = [o.nominal for o in plain.between(first, first + (days + 44) * DAY, 100_000)]
+    return moved_by_hand(found, zone, calendar.names, mode)
 
 
 timings: st.SearchStrategy[Timing] = st.one_of(
