@@ -353,6 +353,7 @@ async def _read_next(
     )
     by_id = {record.schedule.id: record for record in (*records, *due)}
     courses = await courses_by_id(connection, (each.schedule for each in by_id.values()))
+    budget.start()
     planned, truncated = await computed(
         lambda: _collect(list(courses.values()), by_id, question, budget)
     )
