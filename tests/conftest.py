@@ -22,11 +22,17 @@ from redis.asyncio import Redis
 from app.dev.postgres import EmbeddedPostgres
 from app.dev.redis import EmbeddedRedis
 from app.store.migrate import upgrade
+from tests.faults.nursery import Nursery
 
 _TEMPLATE = "tickwheel"
 
 # As every entry point does: zones come from the pinned tzdata package and nowhere else.
 zoneinfo.reset_tzpath(())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make faults` ask for the long form of each fault."""
+    parser.addoption("--long", action="store_true", help="faults in their long form")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,6 +100,14 @@ async def redis_url(redis_server: EmbeddedRedis) -> str:
     await client.flushall()
     await client.aclose()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where this test process gets its workers from."""
+    opened = Nursery()
+    yield opened
+    opened.close()
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event, text
 
-import tests.worker.tasks  # noqa: F401 - registers the functions
+import tests.faults.tasks  # noqa: F401 - registers the functions
 from app.core.vocabulary import OnWorkerLost, OverlapPolicy
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers
@@ -19,7 +19,7 @@ from app.worker import runner as runner_module
 from app.worker.main import _until_stopped
 from app.worker.runner import Runner
 from tests.engine import NOON, SECOND, Engine, open_engine
-from tests.worker.cluster import eventually
+from tests.faults.cluster import eventually
 
 
 @pytest_asyncio.fixture

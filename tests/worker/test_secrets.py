@@ -19,10 +19,11 @@ from aiohttp import web
 
 from app.sealing import new_key
 from tests.engine import Engine, open_engine
+from tests.faults.cluster import Cluster, cluster_on
+from tests.faults.nursery import Nursery
 from tests.handlers.test_http_endpoint import authority
 from tests.handlers.test_http_job import serving
 from tests.schema.api import ERRORS, Api, running_api
-from tests.worker.cluster import Cluster, cluster_on
 from tests.worker.control import Services, a_worker, do, trigger, until
 
 KEY = new_key("first")
@@ -50,13 +51,16 @@ async def api(database_url: str, redis_url: str) -> AsyncIterator[Api]:
 
 
 @pytest_asyncio.fixture
-async def cluster(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def cluster(
+    nursery: Nursery, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
     """Workers that can open what the server seals, and a look behind it."""
     async with (
         open_engine(database_url, redis_url) as engine,
-        cluster_on(engine, database_url, redis_url, tmp_path) as cluster,
+        cluster_on(engine, nursery, database_url, redis_url, tmp_path) as cluster,
     ):
         cluster.environment |= {
+            "TICKWHEEL_TASKS": "tests.worker.tasks",
             "TICKWHEEL_SECRET_KEYS": KEY,
             "TICKWHEEL_ALLOW_COMMANDS": "true",
             "TICKWHEEL_HTTP_ALLOW_NETWORKS": "127.0.0.1/32",

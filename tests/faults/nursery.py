@@ -1,0 +1,140 @@
+"""Start many worker processes without each importing everything anew.
+
+Most of what a worker costs in its first second is imports. This process does them once and forks a
+worker whenever it is told to: a line of JSON comes in on standard input and names the environment
+and the file for all the worker says; lines go out that name the process, and later how it ended.
+What is forked then runs `tickwheel worker` from its first line to its last.
+
+It and all its workers end with the process that started it.
+"""
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+_PATIENCE_SECONDS = 90.0
+_PR_SET_PDEATHSIG = 1
+
+
+class Nursery:
+    """The other end: has workers forked, and hears of their ends on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        self._born: queue.Queue[int] = queue.Queue()
+        self._ends: defaultdict[int, Future[int]] = defaultdict(Future)
+        self._listening = threading.Thread(target=self._listen, name="nursery", daemon=True)
+        self._listening.start()
+
+    def launch(self, environment: Mapping[str, str], log: Path) -> tuple[int, Future[int]]:
+        """Fork a worker; return its process id, and what will be its exit code.
+
+        The code is negative for a signal.
+        """
+        assert self._process.stdin is not None
+        order = json.dumps({"environment": dict(environment), "log": str(log)})
+        self._process.stdin.write(f"{order}\n".encode())
+        self._process.stdin.flush()
+        pid = self._born.get(timeout=_PATIENCE_SECONDS)
+        return pid, self._ends[pid]
+
+    def close(self) -> None:
+        """End it, and with it whatever it has forked."""
+        self._process.kill()
+        self._process.wait()
+        self._listening.join()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            told = json.loads(line)
+            if told["what"] == "born":
+                self._ends[told["pid"]] = Future()
+                self._born.put(told["pid"])
+            else:
+                self._ends[told["pid"]].set_result(told["code"])
+
+
+def main() -> None:
+    """Import, then fork whenever told to, until standard input ends."""
+    # What a worker imports on its way, so that it is there before the fork.
+    import uvloop  # noqa: F401
+
+    import tests.faults.tasks  # noqa: F401
+
+    _die_with_parent()
+    signal.signal(signal.SIGCHLD, lambda *_: _tell_ends())
+    for line in sys.stdin:
+        order = json.loads(line)
+        # Until its birth is told, its end must not be.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            _become_worker(order)
+        _tell({"what": "born", "pid": pid})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def _become_worker(order: Mapping[str, Any]) -> None:
+    from app.cli import main as tickwheel
+
+    _die_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for ours, theirs in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(ours, theirs)
+    sys.argv = ["tickwheel", "worker"]
+    code = 1
+    try:
+        tickwheel()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Without the parent's own tidying up.
+        os._exit(code)
+
+
+def _tell_ends() -> None:
+    """Tell of every worker that has ended since the last signal."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell({"what": "ended", "pid": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(what: Mapping[str, Any]) -> None:
+    os.write(1, f"{json.dumps(what)}\n".encode())
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
