@@ -16,17 +16,20 @@ from app.models.columns import ActorRecord
 from app.services.access import Principal
 from app.services.backfills import BackfillRequest, cancel_backfill, start_backfill
 from tests.engine import SECOND, every, open_engine
-from tests.worker.cluster import Cluster, cluster_on
+from tests.faults.cluster import Cluster, cluster_on
+from tests.faults.nursery import Nursery
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest_asyncio.fixture
-async def cluster(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def cluster(
+    nursery: Nursery, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
     """Workers on the servers of this test process."""
     async with (
         open_engine(database_url, redis_url) as engine,
-        cluster_on(engine, database_url, redis_url, tmp_path) as cluster,
+        cluster_on(engine, nursery, database_url, redis_url, tmp_path) as cluster,
     ):
         yield cluster
 
