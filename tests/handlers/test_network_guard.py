@@ -40,6 +40,7 @@ FORBIDDEN = {
     "mapped metadata": "::ffff:a9fe:a9fe",
     "compatible loopback": "::127.0.0.1",
     "NAT64 of private": "64:ff9b::10.0.0.1",
+    "NAT64 of loopback": "64:ff9b::7f00:3",
     "NAT64 of metadata": "64:ff9b::a9fe:a9fe",
     "local NAT64": "64:ff9b:1::8.8.8.8",
     "discard": "100::1",
