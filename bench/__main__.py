@@ -19,6 +19,8 @@ BENCHMARKS = {
     "herd": "once-schedules due at the same instant",
     "each_second": "one schedule, due each second",
     "chatty": "a command that prints 100,000 lines a second, and the others meanwhile",
+    "http": "HTTP runs against a server on this machine",
+    "http_memory": "the memory of a worker over 100,000 HTTP runs",
     "time": "next instants",
     "bounded_reads": "reads over all of a million schedules",
     "lines": "lines of code per layer",
