@@ -309,6 +309,13 @@ class Settings(BaseModel):
         allowed="the name of an account of this machine",
         min_length=1,
     )
+    command_cgroup: str | None = _setting(
+        None,
+        "Cgroup (version 2) below which each run of a command or Python process gets its own; not "
+        "set: the worker's own, where it may.",
+        allowed="a directory that the worker may write, such as one that was delegated to it",
+        min_length=1,
+    )
     http_allow_networks: Annotated[Names, AfterValidator(_networks)] = _setting(
         (),
         "Networks that HTTP jobs may reach although they are not public.",

@@ -125,6 +125,7 @@ def handler_options(settings: Settings) -> HandlerOptions:
         allow_commands=settings.allow_commands,
         allow_shell=settings.allow_shell,
         command_user=settings.command_user,
+        cgroup=settings.command_cgroup,
         http_allow_networks=settings.http_allow_networks,
         own_ports=(settings.port, settings.worker_port),
         store_ports=store_ports(settings),

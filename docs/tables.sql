@@ -533,6 +533,7 @@ CREATE TABLE public.worker (
     last_tick_at timestamp with time zone,
     asked_to character varying(32),
     drain_seconds double precision,
+    confinement jsonb,
     CONSTRAINT worker_asked_to CHECK (((asked_to)::text = ANY ((ARRAY['DRAIN'::character varying, 'RESTART'::character varying])::text[]))),
     CONSTRAINT worker_state CHECK (((state)::text = ANY ((ARRAY['ONLINE'::character varying, 'DRAINING'::character varying, 'LOST'::character varying, 'STOPPED'::character varying])::text[])))
 )

@@ -1,14 +1,14 @@
 """The small process that stands between a worker and a run's processes.
 
-It is started as a script (`python -I -S command_guard.py FD`), imports next to nothing so that it
-starts in milliseconds, and is single-threaded, so that what must happen between fork and exec can
-happen safely here and never in the worker.
+It is started by `guarded_process.py`, imports next to nothing so that it starts in milliseconds,
+and is single-threaded, so that what must happen between fork and exec can happen safely here and
+never in the worker.
 
 worker ──control socket──▶ guard (child subreaper) ──fork, setsid, limits, exec──▶ command
 
 Promises:
 - Every descendant of the command stays below the guard: as child subreaper it adopts orphans, so
-  `setsid` and double forks do not escape.
+  `setsid` and double forks do not escape. Where there is a cgroup, they are in that, too.
 - The guard reports only when none of them is alive, and ends then. What the command leaves behind
   is ended with it.
 - The worker's end of the socket closing (a worker killed with SIGKILL, too) kills everything.
@@ -28,11 +28,14 @@ import resource
 import select
 import signal
 import sys
+import time
+
+from app.handlers.guard_cgroup import RunCgroup
+from app.handlers.guard_processes import freeze, ignoring, program_of, send, unborn
 
 # `typing` and `contextlib` would each add milliseconds to the start of every command.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -67,6 +70,9 @@ class Guard:
         self.status: int | None = None
         self.usage: dict[str, float] = {}
         self.grace_is_over = False
+        self.unborn: dict[int, str] = {}
+        self.told_at = 0.0
+        self.cgroup = RunCgroup.make(spec["cgroup"], spec["cgroup_limits"])
         self.wakeup, self.wakeup_write = os.pipe()
 
     def run(self) -> dict[str, Any]:
@@ -80,8 +86,10 @@ class Guard:
             if not error:
                 self.watch()
                 left_behind, immortal = self.end_descendants()
+            self.usage |= self.cgroup.usage()
         finally:
             remove_directory(directory)
+            self.cgroup.remove()
         return {
             "error": error,
             "status": self.status,
@@ -123,7 +131,7 @@ class Guard:
         guard = os.getpid()
         self.command = os.fork()
         if self.command == 0:
-            become_command(self.spec, failure_write, guard)
+            become_command(self.spec, self.cgroup, failure_write, guard)
         os.close(failure_write)
         self.let_go_of_streams()
         with os.fdopen(failure, "rb") as reader:
@@ -150,7 +158,8 @@ class Guard:
             any_left = self.reap()
             if self.grace_is_over or not (any_left if ending else self.status is None):
                 return
-            ready = dict(poll.poll())
+            ready = dict(poll.poll(20 if self.unborn else None))
+            self.tell_the_newborn()
             if self.wakeup in ready:
                 drain(self.wakeup)
             if self.control in ready:
@@ -168,11 +177,28 @@ class Guard:
             return b""
 
     def ask_to_end(self) -> None:
-        """Send TERM to all, and set the time they have."""
-        send(signal.SIGTERM, descendants(os.getpid()))
-        # A stopped process would never see its TERM.
-        send(signal.SIGCONT, descendants(os.getpid()))
+        """Send TERM to all, and set the time they have.
+
+        They stand still meanwhile: a shell that is about to start a program would else wait for
+        it, unaware that it was not told, and never come to its own trap.
+        """
+        alive = freeze(os.getpid())
+        self.unborn = unborn(alive)
+        self.told_at = time.monotonic()
+        send(signal.SIGTERM, alive)
+        send(signal.SIGCONT, alive)
         signal.setitimer(signal.ITIMER_REAL, max(self.spec["grace_seconds"], 0.001))
+
+    def tell_the_newborn(self) -> None:
+        """Send TERM to those that have become programs since they swallowed it."""
+        if time.monotonic() - self.told_at > 0.5:
+            self.unborn = {}
+        for pid, shell in list(self.unborn.items()):
+            program = program_of(pid)
+            if program != shell:
+                del self.unborn[pid]
+                if program is not None:
+                    send(signal.SIGTERM, {pid})
 
     def reap(self) -> bool:
         """Collect the dead; return whether any child is left."""
@@ -204,6 +230,8 @@ class Guard:
             alive = freeze(os.getpid())
             found |= alive
             refused = send(signal.SIGKILL, alive)
+            if self.cgroup.kill():
+                refused = set()
             if alive and refused == alive:
                 # Set-user-id programs of somebody else; not ours to kill.
                 return len(found), len(refused)
@@ -213,28 +241,11 @@ class Guard:
         return len(found), 0
 
 
-class ignoring:  # noqa: N801 - reads as a statement, like `contextlib.suppress`
-    """Go on after one of these exceptions."""
-
-    def __init__(self, *kinds: type[BaseException]) -> None:
-        self.kinds = kinds
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> bool:
-        return kind is not None and issubclass(kind, self.kinds)
-
-
-def become_command(spec: dict[str, Any], failure: int, guard: int) -> None:
-    """In the forked child: take on session, limits, user and directory, then exec."""
+def become_command(spec: dict[str, Any], cgroup: RunCgroup, failure: int, guard: int) -> None:
+    """In the forked child: take on session, cgroup, limits, user and directory, then exec."""
     try:
         os.setsid()
+        cgroup.enter()
         restore_signals()
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("500")  # Short of memory, the kernel takes the job before its guard.
@@ -302,56 +313,6 @@ def become_user(user: int, group: int) -> None:
     os.setresuid(user, user, user)
 
 
-def freeze(root: int) -> set[int]:
-    """Stop every descendant, until a look finds no new one; return them.
-
-    Killing one by one loses against a program that forks faster than we look.
-    """
-    frozen: set[int] = set()
-    while new := descendants(root) - frozen:
-        send(signal.SIGSTOP, new)
-        frozen |= new
-    return frozen
-
-
-def descendants(root: int) -> set[int]:
-    """Return every living process below `root`."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with ignoring(OSError):
-                state, parent = state_and_parent(entry)
-                if state != b"Z":
-                    children.setdefault(parent, []).append(int(entry))
-    found: set[int] = set()
-    unseen = [root]
-    while unseen:
-        below = children.get(unseen.pop(), [])
-        found.update(below)
-        unseen += below
-    return found
-
-
-def state_and_parent(pid: str) -> tuple[bytes, int]:
-    """Read a process's state and parent; its name, in parentheses, may contain anything."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        fields = stat.read().rpartition(b")")[2].split()
-    return fields[0], int(fields[1])
-
-
-def send(number: int, pids: set[int]) -> set[int]:
-    """Send a signal to each; return those we may not signal."""
-    refused = set()
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            refused.add(pid)
-    return refused
-
-
 def remove_directory(directory: str | None) -> None:
     """Remove the run's directory and what is in it."""
     if directory is None:
@@ -408,7 +369,3 @@ def read_exactly(fd: int, length: int) -> bytes:
             os._exit(1)
         data += chunk
     return data
-
-
-if __name__ == "__main__":
-    main()

@@ -9,11 +9,8 @@ Who may have commands at all is the operator's choice (`HandlerOptions.allow_com
 the user they run as; neither is ever read from a job.
 """
 
-import math
 import os
-import pwd
 import re
-import resource
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -24,10 +21,10 @@ import orjson
 
 from app.core.vocabulary import RunState
 from app.handlers.config_fields import Fields
+from app.handlers.confinement import Confinement, read_limits
 from app.handlers.execution import (
     Execution,
     Outcome,
-    Refused,
     RunOutput,
     failed,
     timed_out,
@@ -44,17 +41,7 @@ from app.handlers.options import HandlerOptions
 from app.handlers.output_text import LineWriter, clean
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MB = 1024 * 1024
 _SHELL = "/bin/sh"
-
-# Setting of `limits` → (resource limit, unit).
-_RESOURCES: Mapping[str, tuple[int, int]] = {
-    "cpuSeconds": (resource.RLIMIT_CPU, 1),
-    "memoryMb": (resource.RLIMIT_AS, _MB),
-    "processes": (resource.RLIMIT_NPROC, 1),
-    "files": (resource.RLIMIT_NOFILE, 1),
-    "fileSizeMb": (resource.RLIMIT_FSIZE, _MB),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +53,7 @@ class CommandConfig:
     stdin: str | None
     directory: str | None
     ok_exit_codes: frozenset[int]
-    limits: Mapping[str, int]
+    limits: Mapping[str, float]
 
 
 def read_command_config(config: Mapping[str, Any], options: HandlerOptions) -> CommandConfig:
@@ -81,12 +68,7 @@ def read_command_config(config: Mapping[str, Any], options: HandlerOptions) -> C
     if directory is not None and not os.path.isabs(directory):
         fields.problem("cwd must be an absolute path; leave it out for a fresh directory.", "cwd")
     codes = frozenset(_read_exit_codes(fields))
-    limit_fields = fields.inner("limits")
-    limits = {
-        name: value
-        for name in _RESOURCES
-        if (value := limit_fields.whole_number(name, minimum=1, maximum=10_000_000)) is not None
-    }
+    limits, limit_fields = read_limits(fields)
     fields.finish(limit_fields)
     return CommandConfig(argv, environment, stdin, directory, codes, limits)
 
@@ -132,9 +114,9 @@ def _read_exit_codes(fields: Fields) -> tuple[int, ...]:
 class CommandHandler:
     """Runs COMMAND jobs of one worker."""
 
-    def __init__(self, options: HandlerOptions, user: tuple[int, int] | None) -> None:
+    def __init__(self, options: HandlerOptions, confinement: Confinement) -> None:
         self._options = options
-        self._user = user
+        self._confinement = confinement
 
     async def execute(self, execution: Execution, output: RunOutput) -> Outcome:
         """Run the command; see `guarded_process.run_guarded` for what is promised at the end."""
@@ -149,7 +131,7 @@ class CommandHandler:
         )
         stdout.finish()
         stderr.finish()
-        report_end(end, output)
+        report_end(end, self._confinement, output)
         return command_outcome(end, execution, config.ok_exit_codes)
 
     def _program(self, execution: Execution, config: CommandConfig) -> Program:
@@ -157,15 +139,16 @@ class CommandHandler:
         parent = self._options.work_directory or tempfile.gettempdir()
         fresh = None if config.directory else os.path.join(parent, name)
         directory = config.directory or fresh or "/"
+        limits = self._confinement.limits_of(
+            config.limits, run_id=execution.run_id, timeout_seconds=execution.timeout_seconds
+        )
         return Program(
             argv=config.argv,
             environment=self._environment(execution, config, directory),
             directory=directory,
             fresh_directory=fresh,
-            user=self._user,
-            limits=resource_limits(
-                {**self._options.command_limits, **config.limits}, execution.timeout_seconds
-            ),
+            user=self._confinement.user,
+            limits=limits,
             grace_seconds=self._options.grace_seconds,
             stdin=_stdin_bytes(config.stdin, execution.parameters),
         )
@@ -183,25 +166,6 @@ class CommandHandler:
             **run_environment(execution),
             **parameter_environment(execution.parameters),
         }
-
-
-def command_user(name: str | None) -> tuple[int, int] | None:
-    """Return the user and group commands run as; None means the worker's own.
-
-    Raises Refused if a user was asked for that cannot be had: running as root instead would be
-    the opposite of what was meant.
-    """
-    if os.geteuid() != 0:
-        if name is not None and pwd.getpwuid(os.geteuid()).pw_name != name:
-            raise Refused(f"Only a worker that is root can run commands as {name}.")
-        return None
-    try:
-        entry = pwd.getpwnam(name or "nobody")
-    except KeyError:
-        if name is None:
-            return None
-        raise Refused(f"There is no user {name} on this machine.") from None
-    return None if entry.pw_uid == 0 else (entry.pw_uid, entry.pw_gid)
 
 
 def run_environment(execution: Execution) -> dict[str, str]:
@@ -229,28 +193,13 @@ def parameter_environment(parameters: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def resource_limits(
-    limits: Mapping[str, int], timeout_seconds: float
-) -> list[tuple[int, tuple[int, int]]]:
-    """Return the limits for the kernel; no core dumps, and never endless CPU time."""
-    found = {resource.RLIMIT_CORE: (0, 0)}
-    # The time-out on every processor: what is left if worker and guard are both gone.
-    cpu_seconds = math.ceil(timeout_seconds) * (os.cpu_count() or 1)
-    for name, value in {"cpuSeconds": cpu_seconds, **limits}.items():
-        limit, unit = _RESOURCES[name]
-        # A second between the soft limit, which says why (SIGXCPU), and the hard one.
-        slack = 1 if limit == resource.RLIMIT_CPU else 0
-        found[limit] = (value * unit, value * unit + slack)
-    return list(found.items())
-
-
 def _stdin_bytes(stdin: str | None, parameters: Mapping[str, Any]) -> bytes | None:
     if stdin == "parameters":
         return orjson.dumps(parameters)
     return None if stdin is None else stdin.encode()
 
 
-def report_end(end: ProcessEnd, output: RunOutput) -> None:
+def report_end(end: ProcessEnd, confinement: Confinement, output: RunOutput) -> None:
     """Say in the log what only the guard has seen."""
     if end.left_behind:
         output.write(f"Processes left behind, and ended: {end.left_behind}", stream="log")
@@ -258,7 +207,8 @@ def report_end(end: ProcessEnd, output: RunOutput) -> None:
         output.write(f"Processes of another user, not ended: {end.immortal}", stream="log")
     if end.status is not None:
         usage = f"CPU time {end.cpu_seconds:.2f} s, memory {end.memory_kb / 1024:.0f} MB"
-        output.write(f"{_how_it_ended(end)}; {usage}", stream="log")
+        confined = f"confined by {confinement.in_words()}"
+        output.write(f"{how_it_ended(end)}; {usage}; {confined}", stream="log")
 
 
 def command_outcome(end: ProcessEnd, execution: Execution, ok: frozenset[int]) -> Outcome:
@@ -270,13 +220,16 @@ def command_outcome(end: ProcessEnd, execution: Execution, ok: frozenset[int]) -
         return failed("CannotRun", f"{execution.kind.lower()} did not run: {end.error}.")
     if end.killed_by is None and end.exit_code in ok:
         return Outcome(RunState.SUCCEEDED, exit_code=end.exit_code)
-    outcome = failed("ExitCode" if end.killed_by is None else "Killed", f"{_how_it_ended(end)}.")
+    outcome = failed("ExitCode" if end.killed_by is None else "Killed", f"{how_it_ended(end)}.")
     return Outcome(outcome.state, error=outcome.error, exit_code=end.exit_code)
 
 
-def _how_it_ended(end: ProcessEnd) -> str:
+def how_it_ended(end: ProcessEnd) -> str:
+    """Return in words what ended the program."""
     if end.killed_by is None:
         return f"It ended with exit code {end.exit_code}"
+    if end.out_of_memory:
+        return f"It needed more memory than it may have and was ended by {end.killed_by.name}"
     if end.killed_by.name == "SIGXCPU":
         return "It used up its CPU time and was ended by SIGXCPU"
     return f"It was ended by {end.killed_by.name}"

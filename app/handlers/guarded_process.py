@@ -21,9 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from app.handlers import command_guard
+from app.handlers.cgroups import remove_run
+from app.handlers.confinement import NO_LIMITS, RunLimits
 from app.handlers.execution import KILL_NOW
 
-_GUARD = str(Path(command_guard.__file__))
+_ROOT = str(Path(command_guard.__file__).parents[2])
+# Without the folders of installed packages: what it imports is its own and Python's.
+_GUARD = (
+    f"import sys; sys.path.append({_ROOT!r}); from app.handlers.command_guard import main; main()"
+)
 _CHUNK = 64 * 1024
 _PIPES_CLOSE_SECONDS = 5.0
 
@@ -41,7 +47,7 @@ class Program:
     directory: str
     fresh_directory: str | None = None
     user: tuple[int, int] | None = None
-    limits: Sequence[tuple[int, tuple[int, int]]] = ()
+    limits: RunLimits = NO_LIMITS
     grace_seconds: float = 5.0
     stdin: bytes | None = None
 
@@ -65,6 +71,8 @@ class ProcessEnd:
     immortal: int = 0
     cpu_seconds: float = 0.0
     memory_kb: float = 0
+    # How many processes the kernel has ended because the run had used up its memory.
+    out_of_memory: int = 0
     timed_out: bool = False
 
     @property
@@ -179,7 +187,9 @@ class _GuardedProcess:
             "directory": program.directory,
             "fresh_directory": program.fresh_directory,
             "user": program.user,
-            "limits": [(limit, tuple(bounds)) for limit, bounds in program.limits],
+            "limits": program.limits.resources,
+            "cgroup": program.limits.cgroup,
+            "cgroup_limits": dict(program.limits.cgroup_files),
             "grace_seconds": program.grace_seconds,
             "keep": keep,
         }
@@ -197,7 +207,7 @@ class _GuardedProcess:
         environment = {k: v for k in ("LD_LIBRARY_PATH",) if (v := os.environ.get(k))}
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-I", "-S", _GUARD, str(control)),
+            *("-I", "-S", "-c", _GUARD, str(control)),
             stdin=asyncio.subprocess.DEVNULL
             if self.program.stdin is None
             else asyncio.subprocess.PIPE,
@@ -268,6 +278,8 @@ def clean_up_after_guard(program: Program) -> None:
     kill_marked(program.environment)
     if program.fresh_directory is not None:
         shutil.rmtree(program.fresh_directory, ignore_errors=True)
+    if program.limits.cgroup is not None:
+        remove_run(program.limits.cgroup)
 
 
 def kill_marked(environment: Mapping[str, str]) -> None:

@@ -21,6 +21,8 @@ class HandlerOptions:
     command_user: str | None = None
     # Variables of the worker that commands may see.
     command_environment: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "TZ")
+    # A cgroup (version 2) below which runs get theirs; None is the worker's own, if it may.
+    cgroup: str | None = None
     # Used where a job asks for no limit of its own; keys as in the job's `limits`.
     command_limits: Mapping[str, int] = field(default_factory=lambda: DEFAULT_LIMITS)
     # Between TERM and KILL.

@@ -14,7 +14,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import coroutine
 from typing import Any, cast
@@ -23,12 +23,13 @@ import orjson
 
 from app.core.vocabulary import RunState
 from app.handlers.command_job import (
+    how_it_ended,
     parameter_environment,
     report_end,
-    resource_limits,
     run_environment,
 )
 from app.handlers.config_fields import Fields
+from app.handlers.confinement import Confinement, read_limits
 from app.handlers.execution import (
     SUCCEEDED,
     Execution,
@@ -65,6 +66,7 @@ class PythonConfig:
 
     task: Task
     isolation: Isolation
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_python_config(config: Mapping[str, Any]) -> PythonConfig:
@@ -84,9 +86,13 @@ def read_python_config(config: Mapping[str, Any]) -> PythonConfig:
         fields.problem(f"isolation is one of {', '.join(ISOLATIONS)}.", "isolation")
     elif isolation == "inline" and task is not None and not task.is_async:
         fields.problem("Only an async function can run inline.", "isolation")
-    fields.finish()
+    limits, limit_fields = read_limits(fields)
+    chosen = _isolation(isolation) or (task.isolation if task is not None else None)
+    if limits and chosen not in ("process", None):
+        fields.problem("Only a function in a process of its own can have limits.", "limits")
+    fields.finish(limit_fields)
     found = cast(Task, task)
-    return PythonConfig(found, _isolation(isolation) or found.isolation)
+    return PythonConfig(found, chosen or found.isolation, limits)
 
 
 def _isolation(text: str | None) -> Isolation | None:
@@ -96,8 +102,9 @@ def _isolation(text: str | None) -> Isolation | None:
 class PythonHandler:
     """Runs PYTHON jobs of one worker."""
 
-    def __init__(self, options: HandlerOptions) -> None:
+    def __init__(self, options: HandlerOptions, confinement: Confinement) -> None:
         self._options = options
+        self._confinement = confinement
         # A job's configuration is read once for each of its (few) distinct forms.
         self._read: dict[tuple[object, object], PythonConfig] = {}
 
@@ -122,7 +129,7 @@ class PythonHandler:
                     return await self._inline(config.task, execution, output)
                 case "thread":
                     return await self._thread(config.task, execution, output)
-            return await self._process(config.task, execution, output)
+            return await self._process(config, execution, output)
         except ParametersRefused as error:
             return rejected("InvalidParameters", str(error))
 
@@ -182,26 +189,28 @@ class PythonHandler:
             return timed_out(execution.timeout_seconds)
         return _success(thread.value) if thread.error is None else _failure(thread.error)
 
-    async def _process(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
+    async def _process(
+        self, config: PythonConfig, execution: Execution, output: RunOutput
+    ) -> Outcome:
         listener = _ChildListener(output)
         stdout = LineWriter(output, "stdout")
         stderr = LineWriter(output, "stderr")
         end = await run_guarded(
-            self._child(task, execution),
+            self._child(config, execution),
             Listeners(stdout.feed, stderr.feed, listener.feed),
             timeout_seconds=execution.timeout_seconds,
         )
         stdout.finish()
         stderr.finish()
-        report_end(end, output)
+        report_end(end, self._confinement, output)
         return _process_outcome(end, execution, listener.last)
 
-    def _child(self, task: Task, execution: Execution) -> Program:
+    def _child(self, config: PythonConfig, execution: Execution) -> Program:
         previous = execution.previous_success_at
         order = {
             "path": [path or os.getcwd() for path in sys.path],
             "modules": self._options.task_modules,
-            "function": task.name,
+            "function": config.task.name,
             "parameters": dict(execution.parameters),
             "run_id": execution.public_run_id,
             "attempt": execution.attempt,
@@ -213,7 +222,9 @@ class PythonHandler:
             argv=(sys.executable, "-I", "-u", "-X", "utf8", _CHILD),
             environment=_child_environment(execution),
             directory=os.getcwd(),
-            limits=resource_limits(self._options.command_limits, execution.timeout_seconds),
+            limits=self._confinement.limits_of(
+                config.limits, run_id=execution.run_id, timeout_seconds=execution.timeout_seconds
+            ),
             grace_seconds=self._options.grace_seconds,
             stdin=orjson.dumps(order),
         )
@@ -317,5 +328,5 @@ def _process_outcome(end: ProcessEnd, execution: Execution, last: dict[str, Any]
         case {"kind": "failure", "type": type_, "message": message, "detail": detail}:
             return failed(str(type_), clean(str(message)), detail=clean(str(detail)))
     if end.killed_by is not None:
-        return failed("Killed", f"The function's process was ended by {end.killed_by.name}.")
+        return failed("Killed", f"{how_it_ended(end)}.")
     return failed("ProcessEnded", end.error or f"It ended with exit code {end.exit_code}.")

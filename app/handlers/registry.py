@@ -12,7 +12,8 @@ from typing import Any, Self
 from app.core.errors import InvalidInput, TickwheelError
 from app.core.secret_references import AnySecret, with_secrets
 from app.core.vocabulary import JobKind
-from app.handlers.command_job import CommandHandler, command_user, read_command_config
+from app.handlers.command_job import CommandHandler, read_command_config
+from app.handlers.confinement import Confinement
 from app.handlers.execution import (
     Execution,
     Outcome,
@@ -54,11 +55,12 @@ class Handlers:
     """Everything a worker needs to do what jobs ask."""
 
     def __init__(
-        self, options: HandlerOptions, http: HttpHandler, user: tuple[int, int] | None
+        self, options: HandlerOptions, http: HttpHandler, confinement: Confinement
     ) -> None:
+        self.confinement = confinement
         self._http = http
-        self._command = CommandHandler(options, user)
-        self._python = PythonHandler(options)
+        self._command = CommandHandler(options, confinement)
+        self._python = PythonHandler(options, confinement)
         self._capture = Capture()
         # Waiting for a slot is not counted in a run's time-out.
         self._processes = asyncio.Semaphore(options.process_slots)
@@ -80,9 +82,9 @@ class Handlers:
         """
         load_modules(options.task_modules)
         check_signatures()
-        user = command_user(options.command_user) if options.allow_commands else None
+        confinement = Confinement.open(options)
         http = await HttpHandler.open(options, tokens or NoTokenStore(), resolve)
-        handlers = cls(options, http, user)
+        handlers = cls(options, http, confinement)
         handlers._capture.begin()
         return handlers
 
@@ -90,6 +92,7 @@ class Handlers:
         """Give everything back. The engine has ended its runs before."""
         self._capture.end()
         await self._http.close()
+        self.confinement.close()
 
     async def __aenter__(self) -> Self:
         return self

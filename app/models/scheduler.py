@@ -1,6 +1,7 @@
 """The instance itself: its control state, its halts, its queues and its workers."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, CheckConstraint, Index, Text, text
@@ -99,3 +100,5 @@ class Worker(SQLModel, table=True):
     )
     # How long it lets running work finish when it drains; None: the usual time.
     drain_seconds: float | None = None
+    # What confines the processes of its runs: `Confinement.as_json`.
+    confinement: dict[str, Any] | None = Field(default=None, sa_type=Json)

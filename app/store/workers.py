@@ -1,6 +1,8 @@
 """The rows of worker processes; each worker writes its own."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, text, update
@@ -20,6 +22,7 @@ class WorkerIdentity:
     pid: int
     version: str
     slots: int
+    confinement: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

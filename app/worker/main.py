@@ -108,6 +108,7 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         pid=os.getpid(),
         version=__version__,
         slots=settings.worker_slots,
+        confinement=handlers.confinement.as_json(),
     )
     worker_id = worker.id
     runner = Runner(runtime, handlers, worker_id=worker_id, worker=worker.name, slots=worker.slots)

@@ -19,7 +19,7 @@ import pytest
 
 from app.core.errors import InvalidInput
 from app.core.vocabulary import FailureReason, JobKind, RunState
-from app.handlers.command_job import command_user
+from app.handlers.confinement import command_user
 from app.handlers.execution import KILL_NOW, Outcome, Refused
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers, validate_config
@@ -242,6 +242,31 @@ async def test_term_comes_first_so_that_a_command_can_clean_up(output: RecordedO
         assert "cleaned" in output.texts("stdout")
 
 
+# The moment after `ready` is the one in which a shell forks what comes next: a TERM that hits the
+# copy before it has become that program is swallowed by the shell's own handler.
+FORKING = {
+    "a shell about to start a program": "trap 'echo cleaned; exit 0' TERM; echo ready; sleep 1000",
+    "a shell in a shell": (
+        "sh -c 'trap \"sleep 0.1; echo cleaned; exit 0\" TERM; echo ready; sleep 1000'; echo after"
+    ),
+}
+
+
+@pytest.mark.parametrize("script", FORKING.values(), ids=FORKING)
+async def test_a_shell_comes_to_its_trap_whatever_it_is_about_to_start(script: str) -> None:
+    """Made to fail by telling nobody a second time."""
+    async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
+        for _ in range(15):
+            output = RecordedOutput()
+            execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
+            attempt = asyncio.create_task(handlers.execute(execution, output))
+            await output.line("ready")
+            attempt.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(attempt, DEADLINE_SECONDS / 2)
+            assert "cleaned" in output.texts("stdout")
+
+
 async def test_a_stopped_command_is_woken_to_hear_its_term(output: RecordedOutput) -> None:
     async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
         script = "trap 'echo cleaned; exit 0' TERM; echo ready $$; kill -STOP $$"
@@ -332,7 +357,7 @@ async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutp
         pid = int((await output.line(r"pid (\d+)"))[1])
         directory = psutil.Process(pid).cwd()
         for child in psutil.Process().children():
-            if "command_guard.py" in " ".join(child.cmdline()):
+            if "command_guard" in " ".join(child.cmdline()):
                 child.kill()
         outcome = await asyncio.wait_for(attempt, DEADLINE_SECONDS)
         assert outcome.state is RunState.FAILED
@@ -381,7 +406,7 @@ async def test_a_guard_ignores_the_terms_meant_for_its_service_group(
         execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", "echo on; sleep 1000"]})
         attempt = asyncio.create_task(handlers.execute(execution, output))
         await output.line("on")
-        guards = [c for c in psutil.Process().children() if "command_guard.py" in str(c.cmdline())]
+        guards = [c for c in psutil.Process().children() if "command_guard" in str(c.cmdline())]
         for guard in guards:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 guard.send_signal(number)

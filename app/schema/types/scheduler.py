@@ -1,6 +1,8 @@
 """The state of the whole instance."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import strawberry
 
@@ -30,6 +32,28 @@ class Lateness:
         return cls(p50=value.p50, p99=value.p99, max=value.max, count=value.count)
 
 
+@strawberry.type(
+    description="What confines the processes that a worker's runs start. Limits of each process "
+    "are always in force."
+)
+class Confinement:
+    """The level in force."""
+
+    commands: bool = strawberry.field(description="Whether commands are allowed there.")
+    cgroup: bool = strawberry.field(
+        description="Whether each run has a cgroup, which ends all its processes together."
+    )
+    controllers: list[str] = strawberry.field(
+        description="What is limited for all processes of a run together: cpu, memory, pids."
+    )
+    user: str | None = strawberry.field(description="The account that commands run as.")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> "Confinement | None":
+        """Return the public form."""
+        return None if stored is None else cls(**stored)
+
+
 @strawberry.type(description="A process that fires and executes.")
 class Worker:
     """A worker."""
@@ -45,6 +69,10 @@ class Worker:
     started_at: datetime = strawberry.field(description="When it started.")
     heartbeat_at: datetime = strawberry.field(description="Its last sign of life.")
 
+    confinement: Confinement | None = strawberry.field(
+        description="What confines the processes of its runs; null until it has said so."
+    )
+
     @classmethod
     def of(cls, row: WorkerRow) -> "Worker":
         """Return the public form."""
@@ -59,6 +87,7 @@ class Worker:
             busy=row.busy,
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
+            confinement=Confinement.of(row.confinement),
         )
 
 
