@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from app.config import Settings
 from app.core.errors import TickwheelError
+from app.handlers.task_modules import check_signatures, load_modules
 from app.metrics import CONTENT_TYPE_LATEST, ApiMetrics
 from app.runtime import Runtime, open_runtime
 from app.schema import sessions
@@ -28,6 +29,7 @@ from app.schema.explorer import explorer_page, explorer_routes
 from app.schema.http import GraphQLEndpoint
 from app.schema.schema import build_schema
 from app.schema.sockets import SocketView
+from app.services import own_functions
 from app.services.access import Credentials, Doorkeeper, Unauthenticated
 from app.services.health.watchdog import Watchdog
 from app.services.live.hub import FeedHub
@@ -78,6 +80,9 @@ class _Application:
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Open what the routes need; listen and watch until the server stops."""
+        # The schemas of jobs come from the functions, so this process must know them, too.
+        load_modules((own_functions.__name__, *self._settings.tasks))
+        check_signatures()
         async with open_runtime(self._settings) as runtime:
             self._open(runtime)
             tasks = [

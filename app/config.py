@@ -326,6 +326,11 @@ class Settings(BaseModel):
         "File of certificates (PEM) that HTTP jobs trust besides the system's.",
         allowed="a path",
     )
+    export_dir: Path | None = _setting(
+        None,
+        "Directory below which `export_runs` writes its files; not set: it writes none.",
+        allowed="a directory that the worker may write",
+    )
     tasks: Annotated[Names, AfterValidator(_modules)] = _setting(
         (),
         "Python modules whose `@task` functions jobs may run.",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -52,6 +53,8 @@ class Runtime:
     handler_options: HandlerOptions
     keyring: Keyring
     event_retention: timedelta
+    # Below it lie the files that runs export; None: there are none.
+    export_directory: Path | None = None
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -110,6 +113,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             handler_options=handler_options(settings),
             keyring=Keyring.read(settings.secret_keys, settings.secret_keys_file),
             event_retention=timedelta(hours=settings.event_retention_hours),
+            export_directory=settings.export_dir,
         )
         yield runtime
         await runtime.settle()

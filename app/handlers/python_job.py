@@ -13,7 +13,7 @@ confirmed cancel mean something.
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import coroutine
@@ -49,7 +49,7 @@ from app.handlers.python_calls import (
 )
 from app.handlers.python_thread import TaskThread, ThreadRelay
 from app.handlers.run_capture import RunLogHandler, RunVoice, attributed_to, level_of
-from app.handlers.run_context import Cancellation, LiveContext
+from app.handlers.run_context import Cancellation, LiveContext, Within
 from app.handlers.task_modules import known_names_hint
 from tickwheel.tasks import ISOLATIONS, Isolation, ParametersRefused, Task, registered_task
 
@@ -102,9 +102,15 @@ def _isolation(text: str | None) -> Isolation | None:
 class PythonHandler:
     """Runs PYTHON jobs of one worker."""
 
-    def __init__(self, options: HandlerOptions, confinement: Confinement) -> None:
+    def __init__(
+        self,
+        options: HandlerOptions,
+        confinement: Confinement,
+        within: Callable[[Execution, RunOutput], Within],
+    ) -> None:
         self._options = options
         self._confinement = confinement
+        self._within = within
         # A job's configuration is read once for each of its (few) distinct forms.
         self._read: dict[tuple[object, object], PythonConfig] = {}
 
@@ -135,9 +141,10 @@ class PythonHandler:
 
     async def _inline(self, task: Task, execution: Execution, output: RunOutput) -> Outcome:
         voice = RunVoice(output)
-        arguments = task.arguments(
-            execution.parameters, _context(execution, output, voice, Cancellation())
+        context = _context(
+            execution, output, voice, Cancellation(), self._within(execution, output)
         )
+        arguments = task.arguments(execution.parameters, context)
         deadline: asyncio.Timeout | None = None
         with voice:
             try:
@@ -241,13 +248,18 @@ def _child_environment(execution: Execution) -> dict[str, str]:
 
 
 def _context(
-    execution: Execution, output: RunOutput, voice: RunVoice, cancellation: Cancellation
+    execution: Execution,
+    output: RunOutput,
+    voice: RunVoice,
+    cancellation: Cancellation,
+    within: Within | None = None,
 ) -> LiveContext:
     return LiveContext(
         execution,
         progress=output.progress,
         log_handler=lambda: RunLogHandler(voice),
         cancellation=cancellation,
+        within=within,
     )
 
 

@@ -7,11 +7,13 @@ look-ups, imports) happens in `open`.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 from app.core.errors import InvalidInput, TickwheelError
 from app.core.secret_references import AnySecret, with_secrets
-from app.core.vocabulary import JobKind
+from app.core.vocabulary import JobKind, LogLevel
 from app.handlers.command_job import CommandHandler, read_command_config
 from app.handlers.confinement import Confinement
 from app.handlers.execution import (
@@ -19,6 +21,7 @@ from app.handlers.execution import (
     Outcome,
     Refused,
     RunOutput,
+    Stream,
     failed,
     rejected,
 )
@@ -31,6 +34,7 @@ from app.handlers.python_calls import detail_of, type_name
 from app.handlers.python_job import PythonHandler, read_python_config
 from app.handlers.redacted import RedactedOutput, redacted_outcome
 from app.handlers.run_capture import Capture
+from app.handlers.run_context import Answer, Within
 from app.handlers.task_modules import check_signatures, load_modules
 
 
@@ -55,12 +59,17 @@ class Handlers:
     """Everything a worker needs to do what jobs ask."""
 
     def __init__(
-        self, options: HandlerOptions, http: HttpHandler, confinement: Confinement
+        self,
+        options: HandlerOptions,
+        http: HttpHandler,
+        confinement: Confinement,
+        instance: object = None,
     ) -> None:
         self.confinement = confinement
         self._http = http
+        self._instance = instance
         self._command = CommandHandler(options, confinement)
-        self._python = PythonHandler(options, confinement)
+        self._python = PythonHandler(options, confinement, self._within)
         self._capture = Capture()
         # Waiting for a slot is not counted in a run's time-out.
         self._processes = asyncio.Semaphore(options.process_slots)
@@ -72,11 +81,13 @@ class Handlers:
         options: HandlerOptions,
         *,
         tokens: TokenStore | None = None,
+        instance: object = None,
         resolve: Resolve = system_resolve,
     ) -> Self:
         """Open the client and import the operator's functions.
 
         `tokens` is where workers share the tokens of endpoints; without it each has its own.
+        `instance` is for the built-in functions of the services.
 
         Raises TaskModuleBroken or Refused when the operator's settings cannot be had.
         """
@@ -84,7 +95,7 @@ class Handlers:
         check_signatures()
         confinement = Confinement.open(options)
         http = await HttpHandler.open(options, tokens or NoTokenStore(), resolve)
-        handlers = cls(options, http, confinement)
+        handlers = cls(options, http, confinement, instance)
         handlers._capture.begin()
         return handlers
 
@@ -138,3 +149,47 @@ class Handlers:
             return await self._python.execute(execution, config, output)
         async with self._threads if config.isolation == "thread" else self._processes:
             return await self._python.execute(execution, config, output)
+
+    def _within(self, execution: Execution, output: RunOutput) -> Within:
+        return Within(partial(self._request, execution, output), self._instance)
+
+    async def _request(
+        self,
+        execution: Execution,
+        output: RunOutput,
+        config: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+    ) -> Answer:
+        """Make an HTTP request as part of a run of another kind."""
+        heard = Overheard(output)
+        asked = replace(execution, kind=JobKind.HTTP, config=config, parameters=parameters)
+        outcome = await self._outcome(asked, heard)
+        return Answer(outcome, "\n".join(heard.texts))
+
+
+class Overheard:
+    """A RunOutput that also keeps what an answer says."""
+
+    def __init__(self, output: RunOutput) -> None:
+        self._output = output
+        self.texts: list[str] = []
+
+    def write(
+        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+    ) -> None:
+        """Add one line."""
+        if stream == "stdout":
+            self.texts.append(text)
+        self._output.write(text, stream=stream, level=level)
+
+    def room(self) -> int:
+        """Return how many lines are kept at this moment."""
+        return self._output.room()
+
+    def drop(self, lines: int) -> None:
+        """Count lines that were not written."""
+        self._output.drop(lines)
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Say how far the run is."""
+        self._output.progress(fraction, message)

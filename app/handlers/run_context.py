@@ -5,11 +5,14 @@ was sent. The logger is built on first use: most runs never ask for it.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from app.handlers.execution import Outcome
 
 
 class Occurrence(Protocol):
@@ -34,6 +37,39 @@ class Cancellation:
     requested: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an HTTP request brought that was made as part of a run."""
+
+    outcome: "Outcome"
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What the built-in functions may use. Inline only, and not for the functions of users."""
+
+    # Takes an HTTP job's configuration and its parameters; guarded and logged like one.
+    request: Callable[[Mapping[str, Any], Mapping[str, Any]], Awaitable[Answer]]
+    # What the services have put there for their own functions.
+    instance: object
+
+
+class OnlyWithin(Exception):
+    """A built-in function was called where it has nothing to work on."""
+
+    def __init__(self) -> None:
+        super().__init__("This function runs inline in a worker, and nowhere else.")
+
+
+def within(context: object) -> Within:
+    """Return what a built-in function may use. Raises OnlyWithin."""
+    found = getattr(context, "within", None)
+    if not isinstance(found, Within):
+        raise OnlyWithin
+    return found
+
+
 class LiveContext:
     """A run seen from inside."""
 
@@ -44,11 +80,13 @@ class LiveContext:
         progress: Callable[[float, str | None], None],
         log_handler: Callable[[], logging.Handler],
         cancellation: Cancellation,
+        within: Within | None = None,
     ) -> None:
         self._occurrence = occurrence
         self._progress = progress
         self._log_handler = log_handler
         self._cancellation = cancellation
+        self.within = within
 
     @property
     def run_id(self) -> str:

@@ -4,9 +4,10 @@ The operator lists modules (`TICKWHEEL_TASKS`); importing them registers their f
 `function` is then only looked up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 from app.handlers.execution import Refused
 from tickwheel.tasks import Task, registered_task, registered_tasks
@@ -35,6 +36,12 @@ def check_signatures() -> None:
             _ = task.parameters_schema
         except Exception as error:
             raise TaskModuleBroken(f"The parameters of {task.name}: {error}") from error
+
+
+def function_schema(name: object) -> Mapping[str, Any] | None:
+    """Return the JSON Schema of a function's parameters; None where it is not registered."""
+    task = registered_task(name) if isinstance(name, str) else None
+    return None if task is None else task.parameters_schema
 
 
 def find_task(name: str) -> Task:

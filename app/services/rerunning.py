@@ -17,7 +17,7 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.cancelling import find_run
 from app.services.http_names import check_parameters_given
-from app.services.rules import check_object, check_parameters
+from app.services.rules import check_object, check_parameters, parameters_schema_of
 from app.services.secret_references import check_given_parameters
 from app.services.triggering import earlier_run
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
@@ -74,7 +74,7 @@ async def queue_again(
     given = {} if parameters is None else check_object(parameters, "parameters")
     await check_given_parameters(transaction, principal, given)
     merged = {**original.parameters, **given}
-    check_parameters(merged, job.parameters_schema)
+    check_parameters(merged, parameters_schema_of(job))
     check_parameters_given(job, merged)
     now = await read_now(transaction)
     run = Run(

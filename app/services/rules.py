@@ -11,6 +11,9 @@ from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, 
 
 from app.core.errors import Invalid, InvalidInput
 from app.core.secret_references import AnySecret, references_in, with_secrets
+from app.core.vocabulary import JobKind
+from app.handlers.task_modules import function_schema
+from app.models import Job
 
 MOST_TAGS = 50
 _MOST_PARAMETER_ERRORS = 20
@@ -111,6 +114,13 @@ def check_parameters_schema(schema: dict[str, Any]) -> None:
         _validator(schema)
     except (ValidationError, ReferencingError) as error:
         raise Invalid(f"This is not a JSON Schema: {_first_line(error)}", path=path) from error
+
+
+def parameters_schema_of(job: Job) -> Mapping[str, Any] | None:
+    """Return the JSON Schema of a job's parameters: its own, or that of its function."""
+    if job.parameters_schema is not None or job.kind is not JobKind.PYTHON:
+        return job.parameters_schema
+    return function_schema(job.config.get("function"))
 
 
 def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any] | None) -> None:

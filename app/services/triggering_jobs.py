@@ -14,7 +14,7 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.http_names import check_parameters_given
 from app.services.jobs import unknown_job
-from app.services.rules import check_object, check_parameters, check_priority
+from app.services.rules import check_object, check_parameters, check_priority, parameters_schema_of
 from app.services.secret_references import check_given_parameters
 from app.services.triggering import earlier_run
 from app.services.writing import Accepted, Subject, Written, claim_key, note_audit, note_change
@@ -94,7 +94,7 @@ async def _queue_run(
     given = check_object(trigger.parameters or {}, "parameters")
     await check_given_parameters(transaction, principal, given)
     parameters = {**job.parameters, **given}
-    check_parameters(parameters, job.parameters_schema)
+    check_parameters(parameters, parameters_schema_of(job))
     check_parameters_given(job, parameters)
     priority = check_priority(trigger.priority)
     now = await read_now(transaction)

@@ -4,6 +4,7 @@ What the engine locks and writes is in `queue` and `firing`; their logs are in `
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy import Select
 from sqlmodel import col, select
 
 from app.core.vocabulary import RunState
-from app.models import Attempt, Run, Worker
+from app.models import Attempt, Job, Run, Schedule, Worker
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import RunFilter
 from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
@@ -21,6 +22,11 @@ async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -
     """Return one run."""
     query = select(Run).where(col(Run.project_id) == project_id, col(Run.id) == run_id)
     return (await connection.exec(query)).first()
+
+
+async def read_project_of_run(connection: ReadConnection, run_id: UUID) -> UUID | None:
+    """Return the project that a run belongs to."""
+    return (await connection.exec(select(Run.project_id).where(col(Run.id) == run_id))).first()
 
 
 async def lock_run(transaction: Transaction, project_id: UUID, run_id: UUID) -> Run | None:
@@ -66,6 +72,37 @@ async def page_runs(
 async def count_runs(connection: ReadConnection, query: Select[Any], cap: int) -> tuple[int, bool]:
     """Count runs, up to a cap."""
     return await count_up_to(connection, query, id_column=col(Run.id), cap=cap)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedRun:
+    """A run, with the keys of its job and its schedule."""
+
+    run: Run
+    job_key: str
+    schedule_key: str | None
+
+
+async def read_runs_to_export(
+    connection: ReadConnection,
+    project_id: UUID,
+    narrowed: RunFilter,
+    *,
+    before: UUID | None,
+    limit: int,
+) -> list[ExportedRun]:
+    """Return the newest runs that pass a filter and were made before another one."""
+    query = (
+        select(Run, Job.key, Schedule.key)
+        .join(Job, col(Job.id) == col(Run.job_id))
+        .outerjoin(Schedule, col(Schedule.id) == col(Run.schedule_id))
+        .where(col(Run.project_id) == project_id, narrowed.condition())
+        .order_by(col(Run.id).desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(col(Run.id) < before)
+    return [ExportedRun(*row) for row in (await connection.exec(query)).all()]
 
 
 async def read_attempts(

@@ -20,8 +20,10 @@ from app import __version__
 from app.config import Settings
 from app.core.vocabulary import WorkerRequest, WorkerState
 from app.handlers.registry import Handlers
+from app.handlers.task_modules import load_modules
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
+from app.services import own_functions
 from app.services.backfills import advance_backfills
 from app.services.endpoint_tokens import SharedTokens
 from app.services.firing import fire_due
@@ -75,7 +77,10 @@ async def run_worker(settings: Settings) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.on_signal)
     async with open_runtime(settings) as runtime:
-        handlers = await Handlers.open(runtime.handler_options, tokens=SharedTokens(runtime))
+        load_modules([own_functions.__name__])
+        handlers = await Handlers.open(
+            runtime.handler_options, tokens=SharedTokens(runtime), instance=runtime
+        )
         try:
             await _serve(settings, runtime, handlers, leave)
         finally:

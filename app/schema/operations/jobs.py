@@ -15,8 +15,10 @@ from app.schema.inputs.filters import TagInput, read_tag_pairs
 from app.schema.inputs.jobs import JobCreateInput, JobUpdateInput
 from app.schema.types.jobs import Job, JobConnection
 from app.schema.types.payloads import JobPayload
+from app.schema.types.tasks import Task
 from app.services import jobs as service
 from app.store.jobs import read_job, read_job_by_key
+from tickwheel import registered_tasks
 
 
 @strawberry.type
@@ -55,6 +57,14 @@ class JobQueries:
         return await JobConnection.read(
             info.context, Window(first, after), search=search, tags=read_tag_pairs(tags)
         )
+
+    @strawberry.field(
+        description="The Python functions that jobs may run: built-in ones, and those of the "
+        "modules in `TICKWHEEL_TASKS`."
+    )
+    def tasks(self) -> list[Task]:
+        """List what is registered."""
+        return [Task.of(registered) for registered in registered_tasks()]
 
 
 @strawberry.type

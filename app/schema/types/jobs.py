@@ -17,6 +17,7 @@ from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, ScheduleFilter
 from app.schema.types.common import Count, Node, PageInfo, Tag
+from app.services.rules import parameters_schema_of
 from app.store.filters import Tags
 from app.store.jobs import count_jobs, page_jobs, select_jobs
 from app.store.pages import SortKey
@@ -128,7 +129,7 @@ class Job(Node):
     @classmethod
     def of(cls, row: JobRow) -> "Job":
         """Return the public form."""
-        schema = row.parameters_schema
+        schema = parameters_schema_of(row)
         return cls(
             id=to_id(Kind.JOB, row.id),
             key=row.key,

@@ -47,6 +47,7 @@ from app.services.rules import (
     check_parameters,
     check_priority,
     check_tags,
+    parameters_schema_of,
 )
 from app.services.schedules.timetables import Calendars
 from app.services.writing import content_hash
@@ -194,7 +195,7 @@ def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> N
     """Note where the parameters, over those of the job, break the job's schema."""
     with findings.under():
         merged = {**job.parameters, **columns["parameters"]}
-        check_parameters(merged, job.parameters_schema)
+        check_parameters(merged, parameters_schema_of(job))
         check_parameters_given(job, merged)
 
 
