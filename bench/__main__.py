@@ -23,6 +23,7 @@ BENCHMARKS = {
     "http_memory": "the memory of a worker over 100,000 HTTP runs",
     "time": "next instants",
     "bounded_reads": "reads over all of a million schedules",
+    "history": "the engine and its readers on a million finished runs",
     "lines": "lines of code per layer",
 }
 

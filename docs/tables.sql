@@ -705,8 +705,6 @@ CREATE INDEX run_busy_backfill ON public.run USING btree (backfill_id, scheduled
 
 CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
 
-CREATE INDEX run_finished ON public.run USING brin (finished_at) WITH (pages_per_range='32', autosummarize='on');
-
 CREATE INDEX run_held ON public.run USING btree (queue, tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
 
 CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
@@ -724,6 +722,12 @@ CREATE INDEX run_of_schedule ON public.run USING btree (schedule_id, id) WHERE (
 CREATE INDEX run_queue ON public.run USING btree (tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NULL));
 
 CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DESC) INCLUDE (range_end, id) WHERE (range_end IS NOT NULL);
+
+CREATE INDEX run_reason ON public.run USING btree (project_id, reason, id) WHERE (reason IS NOT NULL);
+
+CREATE INDEX run_times ON public.run USING brin (finished_at, scheduled_for) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX run_unsuccessful ON public.run USING btree (project_id, state, id) WHERE ((state)::text = ANY ((ARRAY['FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[]));
 
 CREATE INDEX schedule_archived ON public.schedule USING btree (archived_at) WHERE (archived_at IS NOT NULL);
 

@@ -106,14 +106,34 @@ class Run(SQLModel, table=True):
             postgresql_where=text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"),
         ),
         Index("run_busy_job", "job_id", postgresql_where=text("state = 'RUNNING'")),
-        # Rates, lateness and retention: rows end about where they lie, so a summary is enough.
+        # Rates, lateness and stretches of time: rows end about where they lie, so a summary is
+        # enough.
         Index(
-            "run_finished",
+            "run_times",
             "finished_at",
+            "scheduled_for",
             postgresql_using="brin",
             postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
         ),
         Index("run_list", "project_id", "id"),
+        # The few that did not simply succeed: what people look for, and might have to look for
+        # among millions. Those that have not ended are in the indexes of the engine.
+        Index(
+            "run_unsuccessful",
+            "project_id",
+            "state",
+            "id",
+            postgresql_where=text(
+                "state IN ('FAILED', 'TIMED_OUT', 'CANCELLED', 'LOST', 'SKIPPED', 'MISSED')"
+            ),
+        ),
+        Index(
+            "run_reason",
+            "project_id",
+            "reason",
+            "id",
+            postgresql_where=text("reason IS NOT NULL"),
+        ),
         Index(
             "run_of_schedule", "schedule_id", "id", postgresql_where=text("schedule_id IS NOT NULL")
         ),

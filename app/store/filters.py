@@ -11,9 +11,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, true
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
 from sqlmodel import col
 
+from app.core.run_states import is_final
 from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, ScheduleState
 from app.models import Job, Run, Schedule, ScheduleCounters
 
@@ -84,11 +85,11 @@ class RunFilter:
             true(),
             *_one_of(
                 (Run.id, self.ids),
-                (Run.state, self.states),
                 (Run.reason, self.reasons),
                 (Run.cause, self.causes),
                 (Run.queue, self.queues),
             ),
+            *_in_states(self.states),
             *_equal(
                 (Run.job_id, self.job_id),
                 (Run.schedule_id, self.schedule_id),
@@ -167,6 +168,24 @@ def _has_timing(kind: TimingKind) -> ColumnElement[bool]:
 
 def _one_of(*pairs: tuple[Any, Sequence[Any] | None]) -> list[ColumnElement[bool]]:
     return [col(column).in_(values) for column, values in pairs if values is not None]
+
+
+def _in_states(states: Sequence[RunState] | None) -> list[ColumnElement[bool]]:
+    """Return the condition as the indexes by state have it, or PostgreSQL would not use them.
+
+    Queued runs are in two of them: one for those that are set aside.
+    """
+    if states is None:
+        return []
+    state, blocked_at = col(Run.state), col(Run.blocked_at)
+    ended = [one for one in states if is_final(one)]
+    conditions = [state == RunState.RUNNING] if RunState.RUNNING in states else []
+    if RunState.QUEUED in states:
+        conditions.append(and_(state == RunState.QUEUED, blocked_at.is_(None)))
+        conditions.append(and_(state == RunState.QUEUED, blocked_at.is_not(None)))
+    if ended:
+        conditions.append(state.in_(ended))
+    return [or_(false(), *conditions)]
 
 
 def _equal(*pairs: tuple[Any, Any]) -> list[ColumnElement[bool]]:

@@ -16,6 +16,7 @@ from sqlmodel import col, select
 from app.models import Run, Schedule
 from app.store.database import Database, ReadConnection
 from app.store.filters import RunFilter, ScheduleFilter
+from app.store.pages import plan_for_values
 from app.store.schedules import ScheduleRecord, select_records
 
 
@@ -66,6 +67,7 @@ async def read_newest_runs(
     connection: ReadConnection, project_id: UUID, narrowed: RunFilter, limit: int
 ) -> list[Run]:
     """Return the newest runs that pass the filter."""
+    await plan_for_values(connection)
     query = (
         select(Run)
         .where(col(Run.project_id) == project_id, narrowed.condition())

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, text, tuple_
 
 from app.store.database import ReadConnection
 
@@ -80,6 +80,7 @@ async def read_page(
     page: PageRequest,
 ) -> Page[Any]:
     """Return one page of the query's rows."""
+    await plan_for_values(connection)
     columns = order.columns(id_column)
     for key, is_after in ((page.after, True), (page.before, False)):
         if key is not None:
@@ -94,10 +95,20 @@ async def read_page(
     return Page(rows, has_previous=page.after is not None, has_next=more)
 
 
+async def plan_for_values(connection: ReadConnection) -> None:
+    """Let PostgreSQL plan what follows in this transaction for the values it is executed with.
+
+    A statement that is often executed may come to be planned for any values of its parameters; and
+    a plan that serves any state, or any stretch of time, reads millions of runs for the rare ones.
+    """
+    await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+
+
 async def count_up_to(
     connection: ReadConnection, query: Select[Any], *, id_column: Any, cap: int
 ) -> tuple[int, bool]:
     """Return how many rows a query has and whether that is exact: counting stops at `cap`."""
+    await plan_for_values(connection)
     limited = query.with_only_columns(id_column).order_by(None).limit(cap + 1).subquery()
     counted = (await connection.execute(select(func.count()).select_from(limited))).scalar_one()
     return min(counted, cap), counted <= cap

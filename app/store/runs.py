@@ -15,7 +15,7 @@ from app.core.vocabulary import RunState
 from app.models import Attempt, Job, Run, Schedule, Worker
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import RunFilter
-from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
+from app.store.pages import Order, Page, PageRequest, count_up_to, plan_for_values, read_page
 
 
 async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -> Run | None:
@@ -47,6 +47,7 @@ async def read_newest_ids(
     connection: ReadConnection, project_id: UUID, narrowed: RunFilter, *, limit: int
 ) -> list[UUID]:
     """Return the ids of the newest runs that pass a filter."""
+    await plan_for_values(connection)
     query = (
         select(Run.id)
         .where(col(Run.project_id) == project_id, narrowed.condition())

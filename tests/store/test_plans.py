@@ -1,0 +1,75 @@
+"""What happens all the time finds its rows by an index, however many runs there are."""
+
+import pytest
+from sqlalchemy import text
+
+from app.store.filters import RunFilter
+from app.store.live import read_newest_runs
+from app.store.pages import Order, PageRequest
+from app.store.runs import count_runs, page_runs, read_newest_ids, select_runs
+from bench.history import Subject, measure, open_subject
+from bench.plans import explain, explain_any, indexes, scans
+from bench.seed_runs import seed_history
+from bench.seeding import PROJECT
+
+RUNS = 100_000
+"""So many that PostgreSQL would rather use an index than read them all, where there is one."""
+
+
+# What is rare must be found where it is: read from the newest run on, it would be found at the end.
+INDEXES = {
+    "page: LOST, none": {"run_unsuccessful"},
+    "page: QUEUED, none": {"run_queue", "run_blocked"},
+    "page: for a rare reason": {"run_reason"},
+    "page: ended in an hour": {"run_times"},
+    "page: of an unknown backfill": {"run_of_backfill"},
+}
+
+
+@pytest.mark.timeout(300)
+async def test_no_statement_of_the_engine_or_of_a_page_reads_the_whole_run_table(
+    database_url: str, redis_url: str
+) -> None:
+    """The engine's statements are planned for any values, too: they are executed all the time.
+
+    Made to fail by leaving out run_list or run_reason, and by not dividing what is queued.
+    """
+    await seed_history(database_url, redis_url, RUNS, say=False)
+    async with open_subject(database_url, redis_url) as subject:
+        pieces = await measure(subject, rounds=1)
+        plans = {
+            piece.name: [
+                await look(subject.raw, statement)
+                for statement in piece.statements
+                for look in ((explain,) if piece.is_list else (explain, explain_any))
+            ]
+            for piece in pieces
+        }
+        await check_lists_are_planned_for_their_values(subject)
+    assert not [piece for piece in pieces if piece.failure is not None]
+    kinds = {
+        name: {kind for plan in each for kind in scans(plan, "run")} for name, each in plans.items()
+    }
+    reading_all = {name for name, found in kinds.items() if "Seq Scan" in found}
+    assert reading_all <= {piece.name for piece in pieces if piece.reads_all}
+    # Each of them was looked at, not only planned for nothing.
+    assert all(kinds[piece.name] for piece in pieces if piece.is_list)
+    for name, expected in INDEXES.items():
+        for plan in plans[name]:
+            assert set(indexes(plan)) <= expected, name
+
+
+async def check_lists_are_planned_for_their_values(subject: Subject) -> None:
+    """Look at the setting that a page and a count leave in their transaction."""
+    query = select_runs(PROJECT, RunFilter())
+    order, page = Order(None, descending=True), PageRequest(1)
+    for read in (
+        lambda connection: page_runs(connection, query, order, page),
+        lambda connection: count_runs(connection, query, 1),
+        lambda connection: read_newest_runs(connection, PROJECT, RunFilter(), 1),
+        lambda connection: read_newest_ids(connection, PROJECT, RunFilter(), limit=1),
+    ):
+        async with subject.runtime.database.reading(PROJECT) as connection:
+            await read(connection)
+            mode = await connection.execute(text("SHOW plan_cache_mode"))
+            assert mode.scalar_one() == "force_custom_plan"
