@@ -22,9 +22,10 @@ from app.models import SchedulerControl
 from app.models.columns import ActorRecord
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.cancelling import cancel_for_emergency
+from app.services.cancelling import cancel_for_emergency, cancel_message
 from app.services.rules import check_reason
 from app.services.writing import Subject, note_audit
+from app.store.backfills import cancel_all_backfills
 from app.store.control import (
     begin_halt,
     end_halt,
@@ -125,6 +126,8 @@ class _Change:
                 await settle_drain(self._transaction)
             case SchedulerAction.EMERGENCY_STOP:
                 await self._halt(SchedulerState.STOPPED, SchedulerState.STOPPED, is_emergency=True)
+                message = cancel_message(self._actor["name"], f"emergency stop: {self._reason}")
+                await cancel_all_backfills(self._transaction, message)
             case SchedulerAction.RESTART:
                 await self._start(request.missed)
                 wait = request.drain_timeout

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func
+from sqlalchemy import RowMapping, func, update
 from sqlmodel import col, select
 
 from app.core.vocabulary import BackfillState, RunState
@@ -92,6 +92,23 @@ async def lock_backfill(
         .with_for_update(key_share=True)
     )
     return (await transaction.exec(query)).first()
+
+
+async def cancel_all_backfills(transaction: Transaction, message: str) -> None:
+    """Ask every running backfill of the instance to end; workers see to it."""
+    await transaction.execute(
+        update(Backfill)
+        .where(
+            col(Backfill.state) == BackfillState.RUNNING,
+            col(Backfill.cancel_requested_at).is_(None),
+        )
+        .values(
+            cancel_requested_at=func.now(),
+            message=message,
+            step_at=func.now(),
+            revision=col(Backfill.revision) + 1,
+        )
+    )
 
 
 async def lock_backfill_to_step(

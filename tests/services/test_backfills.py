@@ -1,6 +1,7 @@
 """Backfills: which runs they make, at which pace, and how they are steered."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -25,6 +26,7 @@ from app.core.vocabulary import (
     Role,
     RunCause,
     RunState,
+    SchedulerAction,
     ScheduleState,
 )
 from app.handlers.execution import SUCCEEDED
@@ -43,6 +45,7 @@ from app.services.backfills import (
     start_backfill,
 )
 from app.services.backfills import starting as starting_module
+from app.services.controlling import CONFIRMATION, ControlRequest, control_scheduler
 from app.store.backfills import BackfillRecord, read_backfills
 from tests.engine import FAILED, MINUTE, SECOND, Engine, ended, every, until_crashes_end
 
@@ -559,14 +562,20 @@ async def test_a_halted_instance_makes_no_runs(engine: Engine, state: str) -> No
     assert (await backfill(engine, started)).state is BackfillState.RUNNING
 
 
-async def test_an_emergency_stop_ends_backfills(engine: Engine) -> None:
+async def test_an_emergency_stop_ends_backfills_for_good(engine: Engine) -> None:
+    """Fails if they are only looked at while the stop stands: then one goes on after the start."""
     past = await Past.of(engine, 40)
     started = await past.start(rate_per_minute=60)
-    await engine.rows("UPDATE scheduler_state SET state = 'STOPPED', is_emergency = true")
+    governor = replace(operator(engine, Role.ADMIN), governs=True)
+    stop = ControlRequest(SchedulerAction.EMERGENCY_STOP, "Smoke", confirm=CONFIRMATION)
+    await control_scheduler(engine.runtime, governor, stop)
+    await control_scheduler(
+        engine.runtime, governor, ControlRequest(SchedulerAction.START, "No fire")
+    )
     await later(engine)
-    assert (await backfill(engine, started)).state is BackfillState.CANCELLED
-    await engine.rows("UPDATE scheduler_state SET state = 'RUNNING', is_emergency = false")
-    await later(engine)
+    now = await backfill(engine, started)
+    assert now.state is BackfillState.CANCELLED
+    assert now.message == "Cancelled by Ada: emergency stop: Smoke"
     assert await engine.rows("SELECT 1 FROM run WHERE state = 'QUEUED'") == []
 
 

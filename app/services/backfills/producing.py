@@ -101,7 +101,9 @@ class _Step:
         self.backfill_id = backfill.id
         as_of: datetime = instance["as_of"]
         schedule = await transaction.get_one(Schedule, backfill.schedule_id)
-        _end_with_others(backfill, schedule, instance)
+        if schedule.archived_at is not None and backfill.cancel_requested_at is None:
+            backfill.cancel_requested_at = as_of
+            backfill.message = "Its schedule was archived."
         is_ending = backfill.cancel_requested_at is not None
         if is_ending:
             await self._cancel(transaction, backfill, schedule)
@@ -232,19 +234,6 @@ def _shared_columns(backfill: Backfill, definition: Definition, job: Job) -> dic
         "priority": job.priority if priority is None else priority,
         "max_attempts": RetryPolicy.from_json(job.retry).max_attempts,
     }
-
-
-def _end_with_others(backfill: Backfill, schedule: Schedule, instance: RowMapping) -> None:
-    """Cancel a backfill whose schedule is no more, or when everything is stopped at once."""
-    if backfill.cancel_requested_at is not None:
-        return
-    if schedule.archived_at is not None:
-        backfill.message = "Its schedule was archived."
-    elif instance["is_emergency"]:
-        backfill.message = "Cancelled by an emergency stop."
-    else:
-        return
-    backfill.cancel_requested_at = instance["as_of"]
 
 
 async def _count(transaction: Transaction, backfill: Backfill, definition: Definition) -> None:

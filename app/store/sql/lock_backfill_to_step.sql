@@ -3,8 +3,7 @@
 -- instance fires stays as it is read here. :id narrows to one.
 SELECT backfill.id,
        now() AS as_of,
-       scheduler.state = 'RUNNING' AS fires,
-       scheduler.is_emergency
+       scheduler.state = 'RUNNING' AS fires
   FROM backfill
  CROSS JOIN scheduler_state AS scheduler
  WHERE backfill.step_at <= now()
