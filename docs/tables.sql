@@ -512,6 +512,21 @@ CREATE TABLE public.secret (
     sealed bytea NOT NULL
 );
 
+CREATE TABLE public.template (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    name character varying(200) NOT NULL,
+    description character varying,
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    parameters_schema jsonb,
+    defaults jsonb NOT NULL
+);
+
 CREATE TABLE public.viewer_preference (
     actor_kind character varying(32) NOT NULL,
     actor_id text NOT NULL,
@@ -648,6 +663,9 @@ ALTER TABLE ONLY public.scheduler_state
 ALTER TABLE ONLY public.secret
     ADD CONSTRAINT secret_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.template
+    ADD CONSTRAINT template_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.viewer_preference
     ADD CONSTRAINT viewer_preference_pkey PRIMARY KEY (actor_kind, actor_id);
 
@@ -755,6 +773,8 @@ CREATE UNIQUE INDEX schedule_version_sequence ON public.schedule_version USING b
 
 CREATE UNIQUE INDEX secret_key ON public.secret USING btree (project_id, key);
 
+CREATE UNIQUE INDEX template_key ON public.template USING btree (project_id, key);
+
 CREATE TRIGGER audit_is_append_only BEFORE DELETE OR UPDATE ON public.audit FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
@@ -818,3 +838,6 @@ ALTER TABLE ONLY public.schedule_version
 
 ALTER TABLE ONLY public.secret
     ADD CONSTRAINT secret_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.template
+    ADD CONSTRAINT template_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     ENDPOINT = "endpoint"
     SECRET = "secret"  # noqa: S105 - a kind of thing
     FINDING = "finding"
+    TEMPLATE = "template"
     TOKEN = "token"  # noqa: S105 - a kind of thing
     AUDIT = "audit"
 

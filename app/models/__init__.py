@@ -20,6 +20,7 @@ from app.models.schedule import Schedule, ScheduleCounters
 from app.models.schedule_version import ScheduleVersion
 from app.models.scheduler import Halt, QueueControl, SchedulerControl, Worker
 from app.models.secret import Secret
+from app.models.template import Template
 from app.models.viewer import ViewerPreference
 from app.models.zone_rules import ZoneRulesInForce
 
@@ -49,6 +50,7 @@ __all__ = [
     "ScheduleVersion",
     "SchedulerControl",
     "Secret",
+    "Template",
     "UnsealedEntry",
     "ViewerPreference",
     "Worker",

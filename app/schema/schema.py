@@ -45,6 +45,7 @@ from app.schema.operations.runs import RunQueries
 from app.schema.operations.schedules import ScheduleMutations, ScheduleQueries
 from app.schema.operations.secrets import SecretMutations, SecretQueries
 from app.schema.operations.streams import Streams
+from app.schema.operations.templates import TemplateMutations, TemplateQueries
 from app.schema.operations.tokens import TokenMutations, TokenQueries
 from app.schema.scalars import SCALARS
 
@@ -60,6 +61,7 @@ class Query(
     CalendarQueries,
     SecretQueries,
     EndpointQueries,
+    TemplateQueries,
     RunQueries,
     BackfillQueries,
     InstanceQueries,
@@ -85,6 +87,7 @@ class Mutation(
     SecretMutations,
     BackfillMutations,
     EndpointMutations,
+    TemplateMutations,
 ):
     """The writes."""
 

@@ -41,6 +41,7 @@ class Subject(StrEnum):
     TOKEN = "TOKEN"  # noqa: S105 - a kind of subject
     BACKFILL = "BACKFILL"
     FINDING = "FINDING"
+    TEMPLATE = "TEMPLATE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,12 @@ class JobCreateInput:
     retry: RetryPolicyInput | None = optional("What happens after a failure.")
     on_worker_lost: OnWorkerLost | None = optional("What becomes of a run whose worker died.")
     tags: list[TagInput] | None = optional("Labels; runs carry them, too.")
+    template_id: strawberry.ID | None = strawberry.field(
+        default=None, description="What counts where nothing is given here."
+    )
+    template_parameters: JSON | None = strawberry.field(
+        default=None, description="What the template leaves open."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None, description="Repeat a request with it safely, for 24 hours."
     )

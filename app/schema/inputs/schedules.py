@@ -204,6 +204,12 @@ class ScheduleCreateInput:
         default=False,
         description="Also when another schedule does the same at the same times.",
     )
+    template_id: strawberry.ID | None = strawberry.field(
+        default=None, description="What counts where nothing is given here."
+    )
+    template_parameters: JSON | None = strawberry.field(
+        default=None, description="What the template leaves open."
+    )
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
 
     def read(self) -> ScheduleRequest:

@@ -13,6 +13,7 @@ from app.schema.ids import from_id
 from app.schema.inputs.arguments import After, First, Search
 from app.schema.inputs.filters import TagInput, read_tag_pairs
 from app.schema.inputs.jobs import JobCreateInput, JobUpdateInput
+from app.schema.inputs.templates import job_request
 from app.schema.types.jobs import Job, JobConnection
 from app.schema.types.payloads import JobPayload
 from app.schema.types.tasks import Task
@@ -80,7 +81,8 @@ class JobMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
-            accepted = await service.create_job(context.runtime, context.principal, input.read())
+            request = await job_request(info, input)
+            accepted = await service.create_job(context.runtime, context.principal, request)
             return JobPayload(job=Job.of(accepted.result), replayed=accepted.replayed)
         return JobPayload(errors=errors)
 

@@ -21,7 +21,9 @@ from app.schema.types.projects import Project
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
 from app.schema.types.secrets import Secret
+from app.schema.types.templates import Template
 from app.services.secrets import find_secret
+from app.services.templates import find_template
 from app.store.endpoints import read_endpoint_by_id
 
 
@@ -105,6 +107,12 @@ async def _endpoint(info: Info, id_: UUID) -> Node | None:
     return None if row is None else Endpoint.of(row)
 
 
+async def _template(info: Info, id_: UUID) -> Node | None:
+    async with info.context.reading() as connection:
+        found = await find_template(connection, info.context.principal, id_)
+    return None if found is None else Template.of(found)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
@@ -115,4 +123,5 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.SECRET: _secret,
     Kind.FINDING: _finding,
     Kind.ENDPOINT: _endpoint,
+    Kind.TEMPLATE: _template,
 }

@@ -27,6 +27,7 @@ from app.schema.inputs.schedules import (
     ScheduleUpdateInput,
     schedule_id,
 )
+from app.schema.inputs.templates import schedule_request
 from app.schema.operations.jobs import one_of
 from app.schema.scalars import TimeZone
 from app.schema.types.cron import CronExplanation
@@ -152,9 +153,8 @@ class ScheduleMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
-            accepted = await service.create_schedule(
-                context.runtime, context.principal, input.read()
-            )
+            request = await schedule_request(info, input)
+            accepted = await service.create_schedule(context.runtime, context.principal, request)
             return _payload(info, accepted)
         return SchedulePayload(errors=errors)
 
@@ -319,7 +319,7 @@ async def _create_many(info: Info, inputs: Sequence[ScheduleCreateInput]) -> Bul
     requests = []
     for index, each in enumerate(inputs):
         try:
-            requests.append(each.read())
+            requests.append(await schedule_request(info, each))
         except TickwheelError as error:
             refused[index] = [error]
     if refused:
