@@ -24,6 +24,7 @@ BENCHMARKS = {
     "time": "next instants",
     "bounded_reads": "reads over all of a million schedules",
     "history": "the engine and its readers on a million finished runs",
+    "health_reads": "status, watchdog and statistics over many runs",
     "lines": "lines of code per layer",
 }
 

@@ -1,5 +1,6 @@
 """Column types every table shares, so that an instant or a word is stored one way only."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -47,3 +48,9 @@ def word_type(words: type[StrEnum], name: str) -> Enum:
 def new_id() -> UUID:
     """Return a new version 7 UUID: ordered by time, so that inserts stay local in the index."""
     return uuid7()
+
+
+def lowest_id(at: datetime) -> UUID:
+    """Return what lies below every id that was made from this millisecond on."""
+    milliseconds = max(0, int(at.timestamp() * 1000))
+    return UUID(int=milliseconds << 80)

@@ -1,5 +1,6 @@
 """Load what rows refer to in one query a kind, instead of one a row."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from typing import TypeVar
@@ -17,6 +18,13 @@ from app.models import (
     Run,
     Worker,
 )
+from app.services.statistics import (
+    RunStatistics,
+    WindowRequest,
+    read_lateness_of,
+    read_run_statistics,
+)
+from app.services.status import Lateness
 from app.store.backfills import BackfillRecord, read_backfills
 from app.store.calendars import read_calendars
 from app.store.database import Database, ReadConnection
@@ -26,6 +34,7 @@ from app.store.overrides import read_overrides
 from app.store.projects import read_project
 from app.store.runs import read_attempts, read_runs, read_workers_by_id
 from app.store.schedules import ScheduleRecord, read_schedules
+from app.store.statistics import Of
 
 MOST_OVERRIDES = 200
 """How many overrides of a schedule are shown, the newest ones."""
@@ -95,6 +104,28 @@ class Loaders:
     def projects(self) -> DataLoader[UUID, Project | None]:
         """Load projects by id."""
         return self._by_id(_read_projects)
+
+    @cached_property
+    def lateness(self) -> DataLoader[UUID, Lateness | None]:
+        """Load how late schedules' newest runs started, by the schedule's id."""
+        return self._by_id(read_lateness_of)
+
+    @cached_property
+    def run_statistics(self) -> DataLoader[tuple[Of, UUID, WindowRequest], RunStatistics]:
+        """Load statistics of jobs or schedules; those of one window together."""
+
+        async def load(keys: list[tuple[Of, UUID, WindowRequest]]) -> list[RunStatistics]:
+            found: dict[tuple[Of, UUID, WindowRequest], RunStatistics] = {}
+            groups: defaultdict[tuple[Of, WindowRequest], list[UUID]] = defaultdict(list)
+            for of, id_, request in keys:
+                groups[of, request].append(id_)
+            async with self._database.reading(self._project_id) as connection:
+                for (of, request), ids in groups.items():
+                    read = await read_run_statistics(connection, of, ids, request)
+                    found.update({(of, id_, request): each for id_, each in read.items()})
+            return [found[key] for key in keys]
+
+        return DataLoader(load_fn=load)
 
     def _by_id(
         self,

@@ -191,3 +191,41 @@ async def test_watcher_gets_the_open_findings_at_once_and_then_each_change(api: 
         assert (over["id"], over["revision"]) == (opened["id"], 4)
         assert over["resolvedAt"] is not None
         assert over["since"] == opened["since"]
+
+
+STATS = "from until total byState { state count } successRate durationP50 lateness { p99 count }"
+
+
+async def test_statistics_are_there_for_the_project_its_jobs_and_its_schedules(api: Api) -> None:
+    job_id = await api.create_job()
+    for number in range(3):
+        await api.create_schedule(job_id, f"s{number}", cron=f"{number} 0 * * *")
+    await api.data(
+        "mutation($input: JobTriggerInput!) { jobTrigger(input: $input) { errors { message } } }",
+        input={"id": job_id},
+    )
+    found = await api.data(
+        f"""query($job: ID!) {{
+            statistics(window: {{ last: "PT1H" }}) {{
+                totalSchedules activeSchedules pausedSchedules
+                byFrequency {{ frequency count }}
+                runs {{ {STATS} series(bucket: "PT30M") {{ total failed durationP95 }} }}
+            }}
+            job(id: $job) {{ stats {{ {STATS} }} }}
+            schedules {{ nodes {{ lateness {{ p50 p99 max count }} stats {{ {STATS} }} }} }} }}""",
+        job=job_id,
+    )
+    numbers = found["statistics"]
+    assert (numbers["totalSchedules"], numbers["activeSchedules"]) == (3, 3)
+    assert numbers["byFrequency"] == [{"frequency": "CRON", "count": 3}]
+    assert numbers["runs"]["byState"] == [{"state": "QUEUED", "count": 1}]
+    assert [bucket["total"] for bucket in numbers["runs"]["series"]] == [0, 1]
+    assert found["job"]["stats"]["total"] == 1
+    shown = found["schedules"]["nodes"]
+    assert [(each["lateness"], each["stats"]["total"]) for each in shown] == [(None, 0)] * 3
+
+
+async def test_unbounded_statistics_are_refused_with_the_path(api: Api) -> None:
+    answer = await api.ask('{ statistics(window: { last: "P400D" }) { totalSchedules } }')
+    (error,) = answer["errors"]
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "path": ["window", "last"]}

@@ -1,4 +1,4 @@
-"""Queries and mutations about health."""
+"""Queries and mutations about health, and the project in numbers."""
 
 from typing import Annotated
 
@@ -11,9 +11,14 @@ from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.ids import from_id
 from app.schema.inputs.arguments import After, First
+from app.schema.inputs.statistics import Window as StatsWindow
+from app.schema.inputs.statistics import window_of
 from app.schema.types.health import FindingConnection, HealthFinding
 from app.schema.types.payloads import FindingPayload
+from app.schema.types.statistics import Statistics
 from app.services.health.acknowledging import acknowledge_finding
+from app.services.statistics import read_run_statistics, read_schedule_counts
+from app.store.statistics import Of
 
 _FIRST_FINDINGS = 50
 
@@ -46,6 +51,15 @@ class HealthQueries:
             is_open=open,
             min_severity=min_severity or Severity.INFO,
         )
+
+    @strawberry.field(description="The project in numbers.")
+    async def statistics(self, info: Info, window: StatsWindow = None) -> Statistics:
+        """Count."""
+        project_id, request = info.context.principal.project_id, window_of(window)
+        async with info.context.reading() as connection:
+            runs = await read_run_statistics(connection, Of.PROJECT, [project_id], request)
+            counts = await read_schedule_counts(connection, project_id)
+        return Statistics.of(counts, runs[project_id])
 
 
 @strawberry.type

@@ -16,11 +16,15 @@ from app.schema.context import Context, Info
 from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, ScheduleFilter
+from app.schema.inputs.statistics import Window as StatsWindow
+from app.schema.inputs.statistics import window_of
 from app.schema.types.common import Count, Node, PageInfo, Tag
+from app.schema.types.statistics import RunStats
 from app.services.rules import parameters_schema_of
 from app.store.filters import Tags
 from app.store.jobs import count_jobs, page_jobs, select_jobs
 from app.store.pages import SortKey
+from app.store.statistics import Of
 
 if TYPE_CHECKING:
     from app.schema.types.runs import RunConnection
@@ -125,6 +129,12 @@ class Job(Node):
         return await RunConnection.read(
             info.context, Window(first, after), narrowed=filter, order=order_by, job_id=self.row.id
         )
+
+    @strawberry.field(description="What became of its runs in a window.")
+    async def stats(self, info: Info, window: StatsWindow = None) -> RunStats:
+        """Load them."""
+        key = (Of.JOB, self.row.id, window_of(window))
+        return RunStats.of(await info.context.loaders.run_statistics.load(key))
 
     @classmethod
     def of(cls, row: JobRow) -> "Job":

@@ -27,12 +27,16 @@ from app.schema.context import Context, Info
 from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, schedule_order
+from app.schema.inputs.statistics import Window as StatsWindow
+from app.schema.inputs.statistics import window_of
 from app.schema.scalars import TimeZone
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
 from app.schema.types.explanations import Explanation
 from app.schema.types.overrides import OccurrenceOverride
 from app.schema.types.runs import Run, RunConnection, RunError
+from app.schema.types.scheduler import Lateness
+from app.schema.types.statistics import RunStats
 from app.schema.types.timings import Occurrence, Timing, timing_of
 from app.schema.types.versions import ScheduleVersionConnection
 from app.services.access import Principal
@@ -49,6 +53,7 @@ from app.store.schedules import (
     page_schedules,
     select_schedules,
 )
+from app.store.statistics import Of
 
 if TYPE_CHECKING:
     from app.schema.types.jobs import Job
@@ -290,6 +295,19 @@ class Schedule(Node):
     def permissions(self) -> SchedulePermissions:
         """Judge by role and state."""
         return SchedulePermissions.of(self.principal, self.state)
+
+    @strawberry.field(
+        description="How late its runs started, over its 200 newest records; null: none has."
+    )
+    async def lateness(self, info: Info) -> Lateness | None:
+        """Load it."""
+        return Lateness.of(await info.context.loaders.lateness.load(self.record.schedule.id))
+
+    @strawberry.field(description="What became of its runs in a window.")
+    async def stats(self, info: Info, window: StatsWindow = None) -> RunStats:
+        """Load them."""
+        key = (Of.SCHEDULE, self.record.schedule.id, window_of(window))
+        return RunStats.of(await info.context.loaders.run_statistics.load(key))
 
     @classmethod
     def of(cls, record: ScheduleRecord, principal: Principal) -> "Schedule":
