@@ -25,12 +25,14 @@ from app.handlers.task_modules import check_signatures, load_modules
 from app.metrics import CONTENT_TYPE_LATEST, ApiMetrics
 from app.runtime import Runtime, open_runtime
 from app.schema import sessions
+from app.schema.errors import AWAY_MESSAGE, is_away
 from app.schema.explorer import explorer_page, explorer_routes
 from app.schema.http import GraphQLEndpoint
 from app.schema.schema import build_schema
 from app.schema.sockets import SocketView
 from app.services import own_functions
 from app.services.access import Credentials, Doorkeeper, Unauthenticated
+from app.services.health.showing import read_families
 from app.services.health.watchdog import Watchdog
 from app.services.live.hub import FeedHub
 from app.services.single_sign_on import Grant, Provider, SingleSignOn
@@ -62,6 +64,7 @@ class _Application:
         self._sockets: SocketView
         self._hub: FeedHub
         self._status: StatusReader
+        self._watchdog: Watchdog
 
     def routes(self) -> list[BaseRoute]:
         """Return every route."""
@@ -85,9 +88,7 @@ class _Application:
         check_signatures()
         async with open_runtime(self._settings) as runtime:
             self._open(runtime)
-            tasks = [
-                asyncio.create_task(loop) for loop in (self._hub.run(), Watchdog(runtime).run())
-            ]
+            tasks = [asyncio.create_task(loop) for loop in (self._hub.run(), self._watchdog.run())]
             try:
                 yield
             finally:
@@ -99,6 +100,7 @@ class _Application:
         self._runtime = runtime
         self._hub = FeedHub(runtime)
         self._status = StatusReader(runtime)
+        self._watchdog = Watchdog(runtime)
         self._doorkeeper = Doorkeeper(
             runtime,
             admin_token=self._settings.admin_token or None,
@@ -183,10 +185,25 @@ class _Application:
     async def _metrics_page(self, request: Request) -> Response:
         try:
             await self._doorkeeper.identify(Credentials(request.headers.get("authorization")))
+            await self._show_instance()
         except (Unauthenticated, TickwheelError) as error:
             headers = {"WWW-Authenticate": "Bearer"}
             return PlainTextResponse(f"{error}\n", status_code=401, headers=headers)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            return PlainTextResponse(f"{AWAY_MESSAGE}\n", status_code=503)
         return Response(self._metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _show_instance(self) -> None:
+        status = await self._status.read()
+        async with self._runtime.database.reading(None) as connection:
+            self._metrics.instance.families = await read_families(
+                connection,
+                status,
+                clock_offset=self._watchdog.clock_offset,
+                most_schedules=self._settings.metrics_schedules,
+            )
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

@@ -244,6 +244,15 @@ class Settings(BaseModel):
         le=720,
     )
 
+    metrics_schedules: int = _setting(
+        0,
+        "How many schedules the API's `/metrics` shows one by one, the oldest first: when each "
+        "last ran and succeeded. 0: none.",
+        allowed="0 to 10000",
+        ge=0,
+        le=10_000,
+    )
+
     # The worker process.
     worker_host: str = _setting(
         "127.0.0.1",

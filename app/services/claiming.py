@@ -66,6 +66,7 @@ class ClaimedRun:
     started_at: datetime
     # Lines in its log so far, from earlier attempts.
     log_lines: int
+    queue: str
     # Its queue, if that has a limit: another run of it may start when this one ends.
     limited_queue: str | None
     # It must not go on once its lease may have passed to another worker.
@@ -120,6 +121,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         )
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
+    runtime.metrics.note_not_run(Counter(reason.value for reason in judgement.reasons.values()))
     runs = [_prepared(runtime, run, supplies) for run in runs]
     left = sum(verdict is Verdict.LEAVE for verdict in verdicts.values())
     return Claim(
@@ -290,6 +292,7 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
         due_at=row["due_at"],
         started_at=started["started_at"],
         log_lines=row["log_lines"],
+        queue=row["queue"],
         limited_queue=row["queue"] if row["queue_is_controlled"] else None,
         at_most_once=row["job_on_worker_lost"] == OnWorkerLost.FAIL,
         parameters_schema=row["job_parameters_schema"],

@@ -24,6 +24,7 @@ from app.handlers.execution import Failure, Outcome
 from app.handlers.output_text import clean
 from app.runtime import Runtime
 from app.services.claiming import ClaimedRun, run_changes
+from app.services.measuring import measure_ends
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
 from app.store.events import record_changes
@@ -98,6 +99,7 @@ async def finish_attempts(
         _log_end(row, by_run[row["id"]])
     for run_id in by_run.keys() - {row["id"] for row in rows}:
         _log.warning("run.fenced", run_id=public_id(Kind.RUN, run_id))
+    measure_ends(runtime.metrics, rows, by_run)
     await _pause_failing(runtime, counters)
     return len(rows)
 

@@ -6,7 +6,7 @@ at any instant leaves either both or neither, and the unique index on occurrence
 second ticker might write. PostgreSQL's clock is the only clock.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -76,14 +76,22 @@ class Fired:
 
     schedules: int = 0
     runs: int = 0
-    # Some of the runs are to be executed; the others only record what will not be.
-    has_queued: bool = False
+    # So many of the runs are to be executed; the others only record what will not be.
+    queued: int = 0
+    # Occurrences recorded without a run, by reason.
+    not_run: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def has_queued(self) -> bool:
+        """Return whether anything is to be executed."""
+        return self.queued > 0
 
     def __add__(self, other: "Fired") -> "Fired":
         return Fired(
             self.schedules + other.schedules,
             self.runs + other.runs,
-            self.has_queued or other.has_queued,
+            self.queued + other.queued,
+            self.not_run + other.not_run,
         )
 
 
@@ -124,6 +132,7 @@ async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fire
         if not is_refused(error):
             raise
         fired, changes = await _fire_apart(runtime, look_ahead, as_of)
+    runtime.metrics.note_fired(fired.queued, fired.not_run)
     await runtime.announce(changes, ring=fired.has_queued)
     return fired
 
@@ -394,8 +403,18 @@ async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[C
         )
     changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
     await record_changes(transaction, changes)
-    has_queued = any(row.state == RunState.QUEUED for row in rows)
-    return Fired(len(batch.advanced), len(rows), has_queued), changes
+    return Fired(len(batch.advanced), len(rows), *_tally(rows)), changes
+
+
+def _tally(rows: Sequence[RunRow]) -> tuple[int, Counter[str]]:
+    """Return how many of the rows are to be executed, and why occurrences are not."""
+    queued, not_run = 0, Counter[str]()
+    for row in rows:
+        if row.state == RunState.QUEUED:
+            queued += 1
+        elif row.reason is not None:
+            not_run[row.reason] += row.range_count or 1
+    return queued, not_run
 
 
 async def _record_ends(transaction: Transaction, batch: _Batch) -> None:

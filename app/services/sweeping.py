@@ -15,6 +15,7 @@ from app.handlers.execution import Failure
 from app.runtime import Runtime
 from app.services.claiming import run_changes
 from app.services.finishing import error_record, schedule_changes
+from app.services.measuring import measure_lost
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
 from app.store.events import record_changes
@@ -74,6 +75,7 @@ async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = Non
         await record_changes(transaction, changes)
     for row in lost:
         _log.warning("run.lost", run_id=public_id(Kind.RUN, row["id"]), worker=row["worker"])
+    measure_lost(runtime.metrics, rows, lost)
     await runtime.announce(changes, ring=True)
     await pause_failing_schedules(
         runtime, [row.schedule_id for row in counters if row.consecutive_failures > 0]

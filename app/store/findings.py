@@ -91,6 +91,18 @@ async def note_seen(transaction: Transaction, ids: Sequence[UUID]) -> None:
         )
 
 
+async def count_open_findings(
+    connection: ReadConnection,
+) -> dict[tuple[FindingCode, Severity], int]:
+    """Return how many findings are open, of every project and the instance."""
+    rows = await connection.execute(
+        select(HealthFinding.code, HealthFinding.severity, func.count())
+        .where(col(HealthFinding.resolved_at).is_(None))
+        .group_by(col(HealthFinding.code), col(HealthFinding.severity))
+    )
+    return {(FindingCode(code), Severity(severity)): count for code, severity, count in rows.all()}
+
+
 def select_findings(
     project_id: UUID, *, is_open: bool | None = None, min_severity: Severity = Severity.INFO
 ) -> Select[Any]:

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.core.errors import DependencyUnavailable
+from app.metrics import CONTENT_TYPE_LATEST, EngineMetrics
 
 
 @asynccontextmanager
 async def serve_health(
-    host: str, port: int, *, is_ready: Callable[[], Awaitable[bool]]
+    host: str, port: int, *, is_ready: Callable[[], Awaitable[bool]], metrics: EngineMetrics
 ) -> AsyncIterator[None]:
     """Serve `/livez`, `/readyz`, `/healthz` and `/metrics` during the block; port 0: nothing."""
     if port == 0:
@@ -27,8 +27,8 @@ async def serve_health(
             {"status": "ok" if good else "unavailable"}, status=200 if good else 503
         )
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def measures(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     application.add_routes(
@@ -36,7 +36,7 @@ async def serve_health(
             web.get("/livez", live),
             web.get("/readyz", ready),
             web.get("/healthz", ready),
-            web.get("/metrics", metrics),
+            web.get("/metrics", measures),
         ]
     )
     server = web.AppRunner(application, access_log=None)

@@ -126,10 +126,16 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         on_orders=leave.on_orders,
     )
     async with serve_health(
-        settings.worker_host, settings.worker_port, is_ready=partial(_is_ready, runtime)
+        settings.worker_host,
+        settings.worker_port,
+        is_ready=partial(_is_ready, runtime),
+        metrics=runtime.metrics,
     ):
         if not await _register(runtime, worker, leave.asked):
             return
+        up = runtime.metrics.worker_up.labels(worker.name)
+        up.set(1)
+        runtime.metrics.follow_slots(worker.slots, lambda: runner.busy)
         _log.info("worker.started", worker_id=str(worker_id), slots=settings.worker_slots)
         heartbeat.start()
         bell = run_arq_worker(
@@ -157,6 +163,7 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         # First of all, and before anything that waits: from here on nothing fires or starts here.
         ticker.stop()
         runner.stop_claiming()
+        up.set(0)
         await _say(runtime, worker, WorkerState.DRAINING)
         # Rings and ticks are for those who go on.
         await _cancel([*beside, *finding])

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.core.clock import elapsed_seconds
+from app.core.clock import elapsed_seconds, utc_now
 from app.runtime import Runtime
 from app.services.firing import Fired, fire_due
 from app.services.workers import note_tick
@@ -39,6 +39,7 @@ class Ticker:
         """Fire what is due, unless a tick of this worker is under way."""
         if self._ticking.locked() or self._stopped:
             return Fired()
+        metrics = self._runtime.metrics
         async with self._ticking:
             self._last_tick_at = elapsed_seconds()
             try:
@@ -46,7 +47,10 @@ class Ticker:
                 await note_tick(self._runtime, self._worker_id)
             except Exception as error:
                 note_failure(_log, "tick.failed", error)
+                metrics.ticks_failed.inc()
                 return Fired()
+            metrics.tick_duration.observe([elapsed_seconds() - self._last_tick_at])
+            metrics.last_tick.set(utc_now().timestamp())
         if fired.runs:
             self._runner.wake()
         return fired

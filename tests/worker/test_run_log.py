@@ -50,6 +50,7 @@ def claimed(*, attempt: int = 1, max_attempts: int = 1, log_lines: int = 0) -> C
         due_at=now,
         started_at=now,
         log_lines=log_lines,
+        queue="default",
         limited_queue=None,
         at_most_once=False,
     )

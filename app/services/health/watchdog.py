@@ -34,7 +34,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """The looks of one process. `clock` is what this machine believes."""
+    """The looks of one process. `clock` is what this machine believes.
+
+    `clock_offset` is by how much that was ahead of PostgreSQL at the last look.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Watchdog:
         self._runtime = runtime
         self._clock = clock
         self._host = host or socket.gethostname()
+        self.clock_offset: timedelta | None = None
         self._look_seconds = look_seconds
         self._grace_seconds = grace_seconds
 
@@ -93,6 +97,7 @@ class Watchdog:
         theirs = await read_clock(connection)
         half = timedelta(seconds=(elapsed_seconds() - began_at) / 2)
         offset = before + half - theirs
+        self.clock_offset = offset
         self._runtime.metrics.clock_offset.set(offset.total_seconds())
         return judge_clock(offset, half, host=self._host, as_of=theirs)
 
