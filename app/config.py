@@ -295,6 +295,13 @@ class Settings(BaseModel):
         ge=0.2,
         le=600,
     )
+    monitor_seconds: float = _setting(
+        300.0,
+        "Seconds between two rounds of the health monitor, whichever worker makes them.",
+        allowed="seconds, 1 to 3600",
+        ge=1,
+        le=3600,
+    )
     look_ahead_seconds: float = _setting(
         2.0,
         "Seconds before its instant at which a run is prepared; it never starts early.",

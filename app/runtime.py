@@ -36,6 +36,7 @@ class EngineIntervals:
     lease_seconds: float
     heartbeat_seconds: float
     sweep_seconds: float
+    monitor_seconds: float
     look_ahead_seconds: float
 
 
@@ -108,6 +109,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
                 lease_seconds=settings.lease_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
                 sweep_seconds=settings.sweep_seconds,
+                monitor_seconds=settings.monitor_seconds,
                 look_ahead_seconds=settings.look_ahead_seconds,
             ),
             handler_options=handler_options(settings),

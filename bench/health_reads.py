@@ -20,6 +20,7 @@ from app.core.clock import elapsed_seconds
 from app.dev.postgres import EmbeddedPostgres
 from app.dev.redis import EmbeddedRedis
 from app.runtime import Runtime, open_runtime
+from app.services.health.monitor import examine_when_due
 from app.services.health.watchdog import Watchdog
 from app.services.statistics import (
     WindowRequest,
@@ -68,6 +69,13 @@ async def _seed_runs(runtime: Runtime, runs: int, schedules: int) -> None:
     async with runtime.database.transaction() as transaction:
         await transaction.execute(text("SET LOCAL statement_timeout = 0"))
         await transaction.execute(text("ANALYZE run"))
+    # As autovacuum would have, long before there are so many.
+    async with runtime.database._engine.connect() as connection:
+        idle = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await idle.execute(text("SET statement_timeout = 0"))
+        for table in ("run", "schedule", "schedule_counters"):
+            await idle.execute(text(f"VACUUM {table}"))
+        await idle.execute(text("RESET statement_timeout"))
 
 
 async def _reads(runtime: Runtime) -> dict[str, Read]:
@@ -78,6 +86,11 @@ async def _reads(runtime: Runtime) -> dict[str, Read]:
     async def look_again() -> str:
         await watchdog.look()
         return "watched"
+
+    async def examine() -> str:
+        examined = await examine_when_due(runtime, every=timedelta(0))
+        assert examined is not None
+        return f"{examined.schedules:,} schedules examined"
 
     async def first_status() -> str:
         found = await StatusReader(runtime).read()
@@ -117,6 +130,7 @@ async def _reads(runtime: Runtime) -> dict[str, Read]:
     await next_status()
     return {
         "watchdog, one look": look_again,
+        "monitor, one round": examine,
         "status, the first": first_status,
         "status, the next": next_status,
         "stats, project, 30 days": stats(Of.PROJECT, PROJECT, month),

@@ -11,7 +11,17 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, RowMapping, cast, func, literal, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    RowMapping,
+    Select,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlmodel import col
 
 from app.core.vocabulary import RunState, ScheduleState
@@ -97,49 +107,35 @@ async def read_run_figures(
     connection: ReadConnection, of: Of, ids: Iterable[UUID], window: StatsWindow
 ) -> dict[UUID, RunFigures]:
     """Return the figures of each project, job or schedule that has any run in the window."""
+    query = _figures().add_columns(of.column.label("subject_id"))
     chosen = (of.column.in_(list(ids)), *window.holds())
-    counted = (
-        select(of.column, col(Run.state), func.sum(_size()))
-        .where(*chosen)
-        .group_by(of.column, col(Run.state))
-    )
-    by_state: dict[UUID, dict[RunState, int]] = {}
-    for subject_id, state, count in (await connection.execute(counted)).all():
-        by_state.setdefault(subject_id, {})[state] = count
-    if not by_state:
-        return {}
-    timed = {
-        row["subject_id"]: row
-        for row in (await connection.execute(_times(of, chosen))).mappings().all()
-    }
+    rows = (await connection.execute(query.where(*chosen).group_by(of.column))).mappings()
     return {
-        subject_id: RunFigures(
-            states,
-            timed[subject_id]["durations"] if subject_id in timed else None,
-            timed.get(subject_id),
+        row["subject_id"]: RunFigures(
+            by_state={state: row[state.value] for state in RunState if row[state.value]},
+            durations=row["durations"],
+            times=row,
         )
-        for subject_id, states in by_state.items()
+        for row in rows
     }
 
 
-def _times(of: Of, chosen: Sequence[ColumnElement[bool]]) -> Any:
-    is_timed = col(Run.state).in_(_TIMED)
-    lateness = _lateness()
-    return (
-        select(
-            of.column.label("subject_id"),
-            func.percentile_disc(literal_column("ARRAY[0.5, 0.95, 0.99]::float[]"))
-            .within_group(_seconds())
-            .filter(is_timed)
-            .label("durations"),
-            func.count(lateness).label("lateness_count"),
-            func.percentile_disc(0.5).within_group(lateness).label("lateness_p50"),
-            func.percentile_disc(0.99).within_group(lateness).label("lateness_p99"),
-            func.max(lateness).label("lateness_max"),
-        )
-        .where(*chosen, col(Run.first_started_at).is_not(None))
-        .group_by(of.column)
-    )
+def _figures() -> Select[Any]:
+    """Return everything that is counted: the rows are many, so they are read once."""
+    state, size, lateness = col(Run.state), _size(), _lateness()
+    counts = [func.sum(size).filter(state == each.value).label(each.value) for each in RunState]
+    figures: list[Any] = [
+        *counts,
+        func.percentile_disc(literal_column("ARRAY[0.5, 0.95, 0.99]::float[]"))
+        .within_group(_seconds())
+        .filter(state.in_(_TIMED))
+        .label("durations"),
+        func.count(lateness).label("lateness_count"),
+        func.percentile_disc(0.5).within_group(lateness).label("lateness_p50"),
+        func.percentile_disc(0.99).within_group(lateness).label("lateness_p99"),
+        func.max(lateness).label("lateness_max"),
+    ]
+    return select(*figures)
 
 
 async def read_buckets(

@@ -35,6 +35,7 @@ from app.worker.arq_worker import run_arq_worker
 from app.worker.backfiller import carry_backfills_on
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
+from app.worker.monitor import monitor_health
 from app.worker.pruner import remove_what_is_old
 from app.worker.runner import Runner
 from app.worker.sweeper import Sweeper
@@ -143,7 +144,11 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         )
         beside = [
             asyncio.create_task(loop)
-            for loop in (follow_zone_rules(runtime), Watchdog(runtime).run())
+            for loop in (
+                follow_zone_rules(runtime),
+                Watchdog(runtime).run(),
+                monitor_health(runtime),
+            )
         ]
         finding = [
             asyncio.create_task(loop)
