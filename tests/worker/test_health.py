@@ -47,3 +47,20 @@ async def _until_well(api: Api) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (await status(api))["problems"]:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
+
+
+async def test_schedule_that_keeps_failing_reaches_a_subscriber_and_the_log_has_the_figures(
+    api: Api, services: Services
+) -> None:
+    job_id = await api.create_job("fail", config={"function": "app.handlers.builtin.fail"})
+    schedule = await api.create_schedule(job_id, cron="* * * * * *")
+    async with (
+        a_worker(services, monitor_seconds=1) as worker,
+        api.watching(WATCH, patience_seconds=PATIENCE_SECONDS) as stream,
+    ):
+        # A worker that is slow to start is missed for a moment, too.
+        while (found := await anext(stream))["code"] != "CONSECUTIVE_FAILURES":
+            assert found["code"] in {"NO_WORKER", "TICKER_SILENT"}
+        assert found["schedule"] == {"key": schedule["key"]}
+        said = await worker.says("instance.statistics")
+        assert "health.examined" in said
