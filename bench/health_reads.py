@@ -49,7 +49,8 @@ SELECT cast(lpad(to_hex(floor(extract(epoch FROM made.at) * 1000)::bigint), 12, 
        made.at + interval '20 ms', made.at + interval '20 ms',
        made.at + make_interval(secs => 0.02 + (made.number % 977) / 100.0),
        '{"number": 1}', '{}', 'default', 0, 1, 1, 0
-  FROM (SELECT number, now() - make_interval(secs => :seconds * (1 - number / :runs::float)) AS at
+  FROM (SELECT number,
+               now() - make_interval(secs => :seconds * (1 - number / cast(:runs AS float))) AS at
           FROM generate_series(1, :runs) AS number) AS made
   JOIN (SELECT id, job_id, project_id, row_number() OVER () AS number
           FROM schedule LIMIT :schedules) AS chosen
@@ -63,7 +64,7 @@ async def _seed_runs(runtime: Runtime, runs: int, schedules: int) -> None:
     async with runtime.database.transaction() as transaction:
         await transaction.execute(text("SET LOCAL statement_timeout = 0"))
         await transaction.execute(
-            text(_RUNS.replace(":runs::float", "cast(:runs AS float)")),
+            text(_RUNS),
             {"runs": runs, "schedules": schedules, "seconds": _DAYS * 86_400},
         )
     async with runtime.database.transaction() as transaction:
