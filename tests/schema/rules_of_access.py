@@ -43,6 +43,7 @@ QUERIES: Final[dict[str, Rule]] = {
     "conflicts": VIEWER,
     "conflictReport": VIEWER,
     "scheduler": VIEWER,
+    "statistics": VIEWER,
     "healthFindings": VIEWER,
     "calendars": VIEWER,
     "backfill": VIEWER,
