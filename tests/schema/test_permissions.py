@@ -128,6 +128,8 @@ async def furnish(api: Api, project: str, name: str) -> Things:
         api, "calendarPut", {"input": {"key": "thing", "name": name}}, "calendar { id }"
     )
     things.calendar = calendar["calendar"]["id"]
+    template = {"input": {"key": "thing", "name": name, "defaults": {"name": name}}}
+    await _do(api, "templatePut", template, "template { id }")
     await _do(api, "secretPut", {"input": {"key": name, "value": "x" * 20}}, "secret { id }")
     backfill = await _do(
         api, "backfillStart", arguments(things)["backfillStart"], "backfill { id }"
