@@ -112,8 +112,8 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         await queue.block_runs(transaction, [row["id"] for row in held], on_queue=True)
         beginning = [row for row in starting if row["id"] in started]
         supplies = await read_supplies(transaction, beginning)
-        runs = [_claimed(row, started[row["id"]]) for row in beginning]
-        changes += _started_changes(runs, started)
+        runs = [claimed_run(row, started[row["id"]]) for row in beginning]
+        changes += started_changes(runs, started)
         # Before the counters: whoever finishes a run locks the run first and then the counters.
         changes += await _replace(transaction, judgement.cancelled)
         changes += await _skip(
@@ -122,7 +122,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         await record_changes(transaction, changes)
     runtime.announce_soon(changes)
     runtime.metrics.note_not_run(Counter(reason.value for reason in judgement.reasons.values()))
-    runs = [_prepared(runtime, run, supplies) for run in runs]
+    runs = [made_ready(runtime, run, supplies) for run in runs]
     left = sum(verdict is Verdict.LEAVE for verdict in verdicts.values())
     return Claim(
         tuple(runs), settled=len(locked) - left, exhausted=len(locked) < limit and not left
@@ -255,9 +255,10 @@ def run_changes(rows: Iterable[RowMapping], change: str) -> Iterable[Change]:
         )
 
 
-def _started_changes(
+def started_changes(
     runs: Sequence[ClaimedRun], started: Mapping[UUID, RowMapping]
 ) -> Iterable[Change]:
+    """Return what to announce of runs that have started, one change a project."""
     by_project: defaultdict[UUID, list[ClaimedRun]] = defaultdict(list)
     for run in runs:
         by_project[run.project_id].append(run)
@@ -278,7 +279,8 @@ def _with_verdict(
     return [row for row in locked if verdicts[row["id"]] is verdict]
 
 
-def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
+def claimed_run(row: RowMapping, started: RowMapping) -> ClaimedRun:
+    """Return a run as its worker needs it, from what was read of it and from its start."""
     return ClaimedRun(
         id=row["id"],
         project_id=row["project_id"],
@@ -299,13 +301,12 @@ def _claimed(row: RowMapping, started: RowMapping) -> ClaimedRun:
     )
 
 
-def _prepared(runtime: Runtime, run: ClaimedRun, supplies: Supplies) -> ClaimedRun:
-    made_ready = prepare(
-        runtime.keyring, run.project_id, run.execution, run.parameters_schema, supplies
-    )
-    if isinstance(made_ready, Outcome):
-        return replace(run, refusal=made_ready)
-    return run if made_ready is run.execution else replace(run, execution=made_ready)
+def made_ready(runtime: Runtime, run: ClaimedRun, supplies: Supplies) -> ClaimedRun:
+    """Return a run with what it needs, or with the outcome of one that cannot begin."""
+    ready = prepare(runtime.keyring, run.project_id, run.execution, run.parameters_schema, supplies)
+    if isinstance(ready, Outcome):
+        return replace(run, refusal=ready)
+    return run if ready is run.execution else replace(run, execution=ready)
 
 
 def _execution(row: RowMapping, started: RowMapping) -> Execution:
@@ -320,7 +321,7 @@ def _execution(row: RowMapping, started: RowMapping) -> Execution:
         config=_config(row["job_config"]),
         parameters=row["parameters"],
         scheduled_for=row["scheduled_for"],
-        previous_success_at=row["previous_success_for"],
+        previous_success_at=started["previous_success_for"],
         timeout_seconds=row["job_timeout_seconds"],
         lease_token=started["fencing_token"],
         shell_allowed=row["shell_allowed"],

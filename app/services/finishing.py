@@ -27,7 +27,6 @@ from app.services.claiming import ClaimedRun, run_changes
 from app.services.measuring import measure_ends
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
-from app.store.events import record_changes
 from app.store.firing import to_json
 from app.store.run_logs import LogChunk, append_run_logs
 
@@ -40,6 +39,7 @@ _REASONS = {
 # A target may ask for any wait; nobody means years.
 _LONGEST_WAIT_SECONDS = 7 * 86_400.0
 _LONGEST_TEXT = 16 * 1024
+_FINISHED = "FINISHED"
 
 _log = structlog.get_logger(__name__)
 
@@ -84,14 +84,13 @@ async def finish_attempts(
     by_run = {attempt.run.id: attempt for attempt in finished}
     async with runtime.database.transaction() as transaction:
         rows, counters = await queue.finish_runs(
-            transaction, [_ended(attempt) for attempt in finished], worker=worker
+            transaction, [_ended(attempt) for attempt in finished], change=_FINISHED, worker=worker
         )
         await append_run_logs(transaction, [chunk for attempt in finished for chunk in attempt.log])
         unblocked = await queue.unblock_runs(transaction, rows)
         limited = [by_run[row["id"]].run.limited_queue for row in rows]
         unblocked += await queue.release_held_runs(transaction, filter(None, limited))
-        changes = [*run_changes(rows, "FINISHED"), *schedule_changes(rows, counters)]
-        await record_changes(transaction, changes)
+    changes = [*run_changes(rows, _FINISHED), *schedule_changes(rows, counters)]
     # A waiting run may start at once, a retry when its delay is over: somebody must know.
     queued = any(row["state"] == RunState.QUEUED for row in rows)
     runtime.announce_soon(changes, ring=queued or unblocked > 0)

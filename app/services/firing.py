@@ -7,7 +7,7 @@ second ticker might write. PostgreSQL's clock is the only clock.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -76,15 +76,10 @@ class Fired:
 
     schedules: int = 0
     runs: int = 0
-    # So many of the runs are to be executed; the others only record what will not be.
-    queued: int = 0
+    # Those of the runs that are to be executed; the others only record what will not be.
+    queued: tuple[UUID, ...] = ()
     # Occurrences recorded without a run, by reason.
     not_run: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def has_queued(self) -> bool:
-        """Return whether anything is to be executed."""
-        return self.queued > 0
 
     def __add__(self, other: "Fired") -> "Fired":
         return Fired(
@@ -110,15 +105,23 @@ class _Batch:
     orphaned: list[UUID] = field(default_factory=list)
 
 
-async def fire_due(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
+async def fire_due(
+    runtime: Runtime,
+    *,
+    as_of: datetime | None = None,
+    on_batch: Callable[[Fired], None] | None = None,
+) -> Fired:
     """Fire every schedule that is due, batch by batch, until none is left.
 
-    `as_of` stands in for PostgreSQL's clock in tests; production leaves it out.
+    `as_of` stands in for PostgreSQL's clock in tests; production leaves it out. `on_batch` hears of
+    each batch as soon as it is committed.
     """
     total = Fired()
     while True:
         fired = await fire_batch(runtime, as_of=as_of)
         total += fired
+        if on_batch is not None:
+            on_batch(fired)
         if fired.schedules < BATCH:
             return total
 
@@ -132,8 +135,8 @@ async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fire
         if not is_refused(error):
             raise
         fired, changes = await _fire_apart(runtime, look_ahead, as_of)
-    runtime.metrics.note_fired(fired.queued, fired.not_run)
-    await runtime.announce(changes, ring=fired.has_queued)
+    runtime.metrics.note_fired(len(fired.queued), fired.not_run)
+    await runtime.announce(changes, ring=bool(fired.queued))
     return fired
 
 
@@ -406,15 +409,15 @@ async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[C
     return Fired(len(batch.advanced), len(rows), *_tally(rows)), changes
 
 
-def _tally(rows: Sequence[RunRow]) -> tuple[int, Counter[str]]:
-    """Return how many of the rows are to be executed, and why occurrences are not."""
-    queued, not_run = 0, Counter[str]()
+def _tally(rows: Sequence[RunRow]) -> tuple[tuple[UUID, ...], Counter[str]]:
+    """Return which of the rows are to be executed, and why occurrences are not."""
+    queued, not_run = list[UUID](), Counter[str]()
     for row in rows:
         if row.state == RunState.QUEUED:
-            queued += 1
+            queued.append(row.id)
         elif row.reason is not None:
             not_run[row.reason] += row.range_count or 1
-    return queued, not_run
+    return tuple(queued), not_run
 
 
 async def _record_ends(transaction: Transaction, batch: _Batch) -> None:

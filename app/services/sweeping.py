@@ -18,7 +18,6 @@ from app.services.finishing import error_record, schedule_changes
 from app.services.measuring import measure_lost
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
-from app.store.events import record_changes
 from app.store.firing import to_json
 from app.store.instants import read_now
 from app.store.workers import mark_lost_workers
@@ -27,6 +26,7 @@ MOST_CRASHES = 3
 """A run that has killed its worker so often is not tried again."""
 
 _BATCH = 1_000
+_CHANGE = "LOST"
 _log = structlog.get_logger(__name__)
 
 
@@ -52,7 +52,7 @@ async def sweep(runtime: Runtime, *, swept_at: datetime | None = None) -> Swept:
         unblocked = await queue.unblock_idle_runs(transaction)
         unblocked += await queue.release_held_runs(transaction)
         await mark_lost_workers(transaction, lease_seconds=runtime.intervals.lease_seconds)
-        seconds_to_next = await queue.read_next_start(transaction)
+        seconds_to_next = (await queue.read_next_start(transaction)).seconds
     if seconds_to_next is not None and seconds_to_next <= 0:
         await runtime.doorbell.ring()
     return Swept(at, lost, unblocked, seconds_to_next)
@@ -69,10 +69,11 @@ async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = Non
         )
         if not lost:
             return 0
-        rows, counters = await queue.finish_runs(transaction, [_ended(row) for row in lost])
+        rows, counters = await queue.finish_runs(
+            transaction, [_ended(row) for row in lost], change=_CHANGE
+        )
         await queue.unblock_runs(transaction, rows)
-        changes = [*run_changes(rows, "LOST"), *schedule_changes(rows, counters)]
-        await record_changes(transaction, changes)
+    changes = [*run_changes(rows, _CHANGE), *schedule_changes(rows, counters)]
     for row in lost:
         _log.warning("run.lost", run_id=public_id(Kind.RUN, row["id"]), worker=row["worker"])
     measure_lost(runtime.metrics, rows, lost)
@@ -115,7 +116,7 @@ def _ended(row: RowMapping) -> queue.EndedAttempt:
 _LOST = Failure(FailureReason.WORKER_LOST, "WorkerLost", "The worker gave no sign of life.")
 
 
-async def seconds_to_next_start(runtime: Runtime) -> float | None:
-    """Return in how many seconds the next queued run is due; None when nothing is queued."""
+async def find_next_start(runtime: Runtime) -> queue.NextStart:
+    """Return when the next queued run is due, by PostgreSQL's clock."""
     async with runtime.database.reading(None) as connection:
         return await queue.read_next_start(connection)

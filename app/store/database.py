@@ -78,6 +78,8 @@ class Database:
                 pool_size=pool_size,
                 max_overflow=0,
                 pool_timeout=10,
+                # Those used last know their statements and have warm caches.
+                pool_use_lifo=True,
                 # A restarted PostgreSQL leaves dead connections in the pool: the ping finds them.
                 pool_pre_ping=True,
                 # Parameters and results of jobs do not belong into our log.

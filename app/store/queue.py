@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
@@ -245,15 +246,19 @@ async def read_unfinished(connection: ReadConnection, run_ids: Iterable[UUID]) -
 
 
 async def finish_runs(
-    transaction: Transaction, ended: Sequence[EndedAttempt], *, worker: str | None = None
+    transaction: Transaction,
+    ended: Sequence[EndedAttempt],
+    *,
+    change: str,
+    worker: str | None = None,
 ) -> tuple[Sequence[RowMapping], list[CountedSchedule]]:
-    """Write the ends of attempts, their records and the counters of their schedules.
+    """Write the ends of attempts, their records, the counters of their schedules and the events.
 
-    Return only those that were still this worker's. `worker` is whose attempts they were, where
-    their details do not say otherwise.
+    Return only those that were still this worker's. `change` is what the event says of the runs,
+    `worker` whose attempts they were, where their details do not say otherwise.
     """
     result = await transaction.run_file(
-        "finish_runs", {**as_columns(ended, EndedAttempt), "worker": worker}
+        "finish_runs", {**as_columns(ended, EndedAttempt), "change": change, "worker": worker}
     )
     rows, counted = list[RowMapping](), list[CountedSchedule]()
     for row in result.mappings():
@@ -295,18 +300,27 @@ async def lock_lost_runs(
     return result.mappings().all()
 
 
-async def read_next_start(connection: ReadConnection) -> float | None:
-    """Return in how many seconds the earliest queued run is due; negative when it already is.
+class NextStart(NamedTuple):
+    """When the earliest queued run is due, and what PostgreSQL's clock showed when it said so.
 
-    None when there is none, or while the instance starts nothing.
+    `seconds` is from then on, and negative when it is due already; None when nothing is queued, or
+    while the instance starts nothing.
     """
+
+    seconds: float | None
+    as_of: datetime
+
+
+async def read_next_start(connection: ReadConnection) -> NextStart:
+    """Return when the earliest queued run is due."""
     result = await connection.execute(
         text(
-            "SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float"
+            "SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float AS seconds,"
+            " clock_timestamp() AS as_of"
             " FROM run WHERE state = 'QUEUED' AND blocked_at IS NULL"
             " AND (SELECT scheduler.state IN ('RUNNING', 'PAUSED')"
             " FROM scheduler_state AS scheduler)"
         )
     )
-    seconds: float | None = result.scalar_one()
-    return seconds
+    row = result.one()
+    return NextStart(row.seconds, row.as_of)

@@ -22,10 +22,13 @@ from app.handlers.registry import Handlers
 from app.runtime import Runtime
 from app.services.claiming import Claim, ClaimedRun, claim_runs
 from app.services.finishing import FinishedAttempt
-from app.services.sweeping import seconds_to_next_start
+from app.services.reserving import start_reserved
+from app.services.sweeping import find_next_start
 from app.worker.failures import GrowingDelay, note_failure
 from app.worker.finisher import Finisher
+from app.worker.reservations import Reservations
 from app.worker.run_log import RunLog, RunLogWriter
+from app.worker.server_clock import ServerClock
 
 # After a handler was told to end: a process gets its grace, and then the signal it cannot ignore.
 _KILL_SECONDS = 15.0
@@ -59,6 +62,8 @@ class Runner:
         self._wakened = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._held_up = GrowingDelay(0.01, 0.5)
+        self._clock = ServerClock()
+        self._reservations = Reservations(runtime, self._clock, worker_id=worker_id)
         self._logs = RunLogWriter(runtime)
         self._finisher = Finisher(runtime, worker=worker, on_written=self._let_go)
         self._draining = False
@@ -79,11 +84,17 @@ class Runner:
         """Say that there may be something to claim."""
         self._wakened.set()
 
+    def reserve(self, run_ids: Sequence[UUID]) -> None:
+        """Keep in mind runs that are soon due, so as to lose no time then."""
+        if not self._draining:
+            self._reservations.add(run_ids)
+
     async def run(self) -> None:
         """Claim and execute until cancelled; `drain` first to end in peace."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._finisher.run())
             group.create_task(self._logs.run())
+            group.create_task(self._reservations.run())
             group.create_task(self._claim_forever())
 
     async def drain(self, *, timeout_seconds: float) -> None:
@@ -91,7 +102,7 @@ class Runner:
 
         Ends in bounded time, also without PostgreSQL: what could not be written lapses.
         """
-        self._draining = True
+        self.stop_claiming()
         with suppress(TimeoutError):
             # What a claim under way is given must be among the tasks.
             async with asyncio.timeout(_SETTLE_SECONDS), self._claiming:
@@ -107,6 +118,7 @@ class Runner:
     def stop_claiming(self) -> None:
         """Take nothing new from now on."""
         self._draining = True
+        self._reservations.clear()
 
     def cancel(self, run_id: UUID, fencing_token: int, *, force: bool = False) -> None:
         """End a run because somebody asked for it; by force: without grace."""
@@ -165,18 +177,32 @@ class Runner:
         if self._draining or free <= 0:
             return None
         async with self._claiming:
-            claimed_at = perf_counter()
-            claim = await claim_runs(self._runtime, self._worker_id, limit=free)
-            self._start(claim, claimed_at)
+            claim = await self._start_reserved(free)
+            if claim is None:
+                claimed_at = perf_counter()
+                claim = await claim_runs(self._runtime, self._worker_id, limit=free)
+                self._start(claim, claimed_at)
         if claim.settled:
             self._held_up.reset()
             if not claim.exhausted:
                 return 0.0
-        seconds = await seconds_to_next_start(self._runtime)
+        asked_at = perf_counter()
+        seconds, as_of = await find_next_start(self._runtime)
+        self._clock.note(as_of, asked_at=asked_at, answered_at=perf_counter())
         if seconds is not None and seconds <= 0 and not claim.settled:
             # Somebody else holds what is due. Usually for a moment; but they may have been stopped.
             return self._held_up.grow()
         return seconds
+
+    async def _start_reserved(self, limit: int) -> Claim | None:
+        """Start what this worker has reserved and is due; None when nothing of that starts."""
+        claimed_at = perf_counter()
+        reserved = self._reservations.take_due(limit, moment=claimed_at)
+        if not reserved:
+            return None
+        claim = await start_reserved(self._runtime, self._worker_id, reserved, limit=limit)
+        self._start(claim, claimed_at)
+        return claim if claim.runs else None
 
     async def _sleep(self, seconds: float | None) -> None:
         if seconds is not None and seconds <= 0:

@@ -43,7 +43,7 @@ class Ticker:
         async with self._ticking:
             self._last_tick_at = elapsed_seconds()
             try:
-                fired = await fire_due(self._runtime)
+                fired = await fire_due(self._runtime, on_batch=self._hand_over)
                 await note_tick(self._runtime, self._worker_id)
             except Exception as error:
                 note_failure(_log, "tick.failed", error)
@@ -54,6 +54,9 @@ class Ticker:
         if fired.runs:
             self._runner.wake()
         return fired
+
+    def _hand_over(self, fired: Fired) -> None:
+        self._runner.reserve(fired.queued)
 
     async def run(self) -> None:
         """Tick whenever arq has been silent for too long, until cancelled."""

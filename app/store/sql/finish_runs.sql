@@ -1,5 +1,5 @@
--- finish_runs: write the ends of many attempts at once: the runs, the attempts' own records and the
--- counters of the schedules. Conditional on the fencing token: a worker whose run was given to
+-- finish_runs: write the ends of many attempts at once: the runs, the attempts' own records, the
+-- counters of the schedules and the events. Conditional on the fencing token: a worker whose run was given to
 -- another, or ended without it, changes nothing, counts nothing and records nothing. An attempt that
 -- is tried again goes back to QUEUED, unless a cancel was asked for while it ran: then the run ends
 -- here. started_at becomes the entry into the handler, as the worker measured it from the claim on.
@@ -104,6 +104,18 @@ WITH ended AS (
       FROM locked
      WHERE counters.schedule_id = locked.schedule_id
     RETURNING counters.schedule_id, counters.revision, counters.consecutive_failures
+), told AS (
+    INSERT INTO event (project_id, subject, change, entity_ids, revisions, parent_ids)
+    SELECT ended.project_id, 'RUN', :change, array_agg(ended.id), array_agg(ended.revision),
+           array_agg(ended.schedule_id)
+      FROM ended
+     GROUP BY ended.project_id
+     UNION ALL
+    SELECT schedule.project_id, 'SCHEDULE', 'RUN_FINISHED', array_agg(schedule.id),
+           array_agg(counters.revision), NULL
+      FROM counters
+      JOIN schedule ON schedule.id = counters.schedule_id
+     GROUP BY schedule.project_id
 )
 -- One below the other: PostgreSQL expects few rows of each, and would join them row by row.
 SELECT ended.id, ended.project_id, ended.job_id, ended.schedule_id, ended.revision, ended.state,

@@ -24,4 +24,4 @@ UPDATE run
  WHERE run.id = given.id
    -- Not false is true here, and keeps PostgreSQL from looking for the rows among all that wait.
    AND (run.state = 'QUEUED') IS NOT FALSE
-RETURNING run.id, run.fencing_token, run.started_at, run.revision, run.lease_expires_at
+RETURNING run.id, run.fencing_token, run.started_at, run.revision, run.previous_success_for
