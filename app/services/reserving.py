@@ -42,7 +42,7 @@ class ReservedRun:
 async def reserve_runs(runtime: Runtime, run_ids: Sequence[UUID]) -> list[ReservedRun]:
     """Reserve those of the runs that nothing but the clock holds back.
 
-    Runs that need a secret are left to the claim: it reads secrets as they are then.
+    Runs that need a secret or an endpoint are left to the claim: it reads those as they are then.
     """
     async with runtime.database.reading(None) as connection:
         rows = await read_reservable_runs(connection, run_ids)
@@ -50,7 +50,7 @@ async def reserve_runs(runtime: Runtime, run_ids: Sequence[UUID]) -> list[Reserv
     return [
         ReservedRun(row["id"], row["next_attempt_at"], row)
         for row in rows
-        if row["id"] not in supplies.keys
+        if row["id"] not in supplies.needs
     ]
 
 

@@ -38,6 +38,7 @@ async def start_reserved_runs(
         "start_reserved_runs",
         {
             "id": [row["id"] for row in held],
+            "project_version": [row["project_version"] for row in held],
             "job_revision": [row["job_revision"] for row in held],
             "schedule_version": [row["schedule_version"] for row in held],
             "takes_all_slots": takes_all_slots,

@@ -1,9 +1,10 @@
 """Reserved runs: started at their instant if nothing has changed, and otherwise left alone.
 
-Breaks that were tried, and which test failed: the start without the row lock (the race); without
-comparing the job's revision, the schedule's version, the state of the instance, the worker or the
-queue (the cases of `CHANGES` that are about them); without looking for busy runs (the overlap);
-without looking who stands ahead (the order); `next_attempt_at <= now()` left out (nothing early).
+Breaks that were tried, and which test failed: the start without the row lock and without its hold
+on QUEUED (the race); without comparing versions and revisions, the state of the instance, the
+worker or the queue (the cases of `CHANGES` that are about them); without looking for busy runs (the
+overlap); without looking who stands ahead (the order); `next_attempt_at <= now()` left out (nothing
+early).
 """
 
 import asyncio
@@ -124,6 +125,10 @@ async def edit_job(engine: Engine, _: UUID, __: UUID, ___: UUID) -> None:
     await engine.rows("UPDATE job SET revision = revision + 1")
 
 
+async def edit_project(engine: Engine, _: UUID, __: UUID, ___: UUID) -> None:
+    await engine.rows("UPDATE project SET version = version + 1")
+
+
 async def cancel(engine: Engine, _: UUID, run_id: UUID, __: UUID) -> None:
     await cancel_run(engine.runtime, admin(engine), run_id)
 
@@ -155,6 +160,7 @@ CHANGES: list[Act] = [
     archive,
     edit,
     edit_job,
+    edit_project,
     cancel,
     stop,
     pause_queue,

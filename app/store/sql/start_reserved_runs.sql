@@ -2,16 +2,17 @@
 -- event. A statement after hold_reserved_runs, so that it sees what the last judge of each schedule
 -- has committed. What does not start stays in the queue for the claim to judge:
 --   the instance starts nothing, or this worker drains;
---   the job or the schedule was edited since the run was reserved, or its queue is controlled now;
+--   the project, job or schedule was edited since the run was reserved, or its queue is controlled;
 --   the schedule is busy;
 --   these take the worker's last slots, and another run that is due stands ahead of the last of them.
 -- The EXISTS are wrapped, so that each is looked up by its index and never becomes a join.
 WITH held AS MATERIALIZED (
-    SELECT run.id, run.job_id, run.schedule_id, run.queue, run.overlap, run.priority,
-           run.next_attempt_at, reserved.job_revision, reserved.schedule_version
-      FROM unnest(cast(:id AS uuid[]), cast(:job_revision AS integer[]),
-                  cast(:schedule_version AS integer[]))
-           AS reserved (id, job_revision, schedule_version)
+    SELECT run.id, run.project_id, run.job_id, run.schedule_id, run.queue, run.overlap,
+           run.priority, run.next_attempt_at, reserved.project_version, reserved.job_revision,
+           reserved.schedule_version
+      FROM unnest(cast(:id AS uuid[]), cast(:project_version AS integer[]),
+                  cast(:job_revision AS integer[]), cast(:schedule_version AS integer[]))
+           AS reserved (id, project_version, job_revision, schedule_version)
       JOIN run ON run.id = reserved.id
 ), last AS MATERIALIZED (
     SELECT held.priority, held.next_attempt_at
@@ -21,6 +22,8 @@ WITH held AS MATERIALIZED (
 ), startable AS MATERIALIZED (
     SELECT held.id, counters.last_success_for
       FROM held
+      JOIN project ON project.id = held.project_id
+                  AND project.version = held.project_version
       JOIN job ON job.id = held.job_id
               AND job.revision = held.job_revision
       JOIN schedule ON schedule.id = held.schedule_id
