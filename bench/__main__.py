@@ -17,6 +17,7 @@ BENCHMARKS = {
     "start": "from `tickwheel dev` to ready, the first time and again",
     "creation": "schedules created through GraphQL",
     "herd": "once-schedules due at the same instant",
+    "million": "a million registered, idle and with a herd",
     "each_second": "one schedule, due each second",
     "chatty": "a command that prints 100,000 lines a second, and the others meanwhile",
     "http": "HTTP runs against a server on this machine",

@@ -1,31 +1,49 @@
 """N once-schedules due at the same instant: how late they start, how fast they are through.
 
+    python -m bench.herd [100] [1,000] [10,000] ["10,000, two workers"]
+
 They are created through GraphQL and do nothing, so what is measured is the engine: tick, claim,
 start, finish, events. Beside it, in the same run and on the same server, the raw statements:
 claim the schedules, insert the runs, start and finish them, a thousand rows each time, from one
-connection and without the application.
+connection and without the application: no events, no attempts, no versions, no counters.
 
-Lateness is from the due instant to the entry into the handler. "busy" is the time in which the
-engine worked: preparing the runs ahead of their instant, and executing them from it on.
+Lateness is from the due instant to the entry into the handler. "runs/s" is from the due instant
+until the last has finished. "busy" is the time in which the engine worked: preparing the runs
+ahead of their instant, and executing them from it on; "% of raw" compares that with the raw
+statements. Processor time is that of the whole herd, prepared and executed.
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import ceil
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.core.clock import elapsed_seconds, utc_now
 from bench.figures import Row, medians, percentile, print_table
 from bench.instance import Instance, running_instance
+from bench.machine import print_header
 
-SIZES = (100, 1_000, 10_000)
+ROWS = {
+    "100": (100, 1),
+    "1,000": (1_000, 1),
+    "10,000": (10_000, 1),
+    "10,000, two workers": (10_000, 2),
+}
+"""How many schedules, and how many workers."""
+
 ROUNDS = 3
 _BATCH = 1_000
-# How fast creation may be relied upon, to choose an instant that it does not miss.
-_CREATED_PER_SECOND = 400
 _PATIENCE_SECONDS = 120.0
+# Until they are due: longer than a tick looks ahead, so that all it does is counted.
+_QUIET_SECONDS = 6
 
+_MOVE = """
+UPDATE schedule
+   SET next_run_at = $2, timings = jsonb_set(timings, '{0,once,at}', to_jsonb($3::text))
+ WHERE job_id = $1
+"""
 _RAW_FIRE = """
 WITH due AS (
     SELECT id, project_id, job_id, next_run_at, version FROM schedule
@@ -62,79 +80,114 @@ UPDATE run SET state = 'SUCCEEDED', finished_at = now(), lease_expires_at = NULL
 
 
 def main() -> None:
-    """Print a line for each size."""
-    asyncio.run(_compare())
+    """Print a line for each row: those that are named, or all."""
+    names = sys.argv[1:] or list(ROWS)
+    if unknown := set(names) - ROWS.keys():
+        sys.exit(f"There is no row {', '.join(sorted(unknown))}: {', '.join(ROWS)}")
+    asyncio.run(_compare(names))
 
 
-async def _compare() -> None:
+async def _compare(names: Sequence[str]) -> None:
     rows: list[Row] = []
-    for size in SIZES:
-        rounds = [await _round(size) for _ in range(ROUNDS)]
-        rows.append([f"{size:,}", *medians(rounds).values()])
-    header = list(rounds[0])
-    print_table(["schedules", *header], rows)
+    for name in names:
+        size, workers = ROWS[name]
+        rounds = [await _round(size, workers) for _ in range(ROUNDS)]
+        rows.append([name, *medians(rounds).values()])
+    print_table(["schedules", *rounds[0]], rows)
     print(f"\n  medians of {ROUNDS} rounds, each on an instance of its own")
 
 
-async def _round(size: int) -> dict[str, float]:
-    async with running_instance() as instance:
-        due_at = await _create_herd(instance, size)
-        before = instance.processor_seconds()
-        await _until_all_ended(instance, size)
-        after = instance.processor_seconds()
-        lateness, busy_seconds = await _read_history(instance, due_at)
+async def _round(size: int, workers: int) -> dict[str, float]:
+    async with running_instance(workers) as instance:
+        figures = await run_herd(instance, size, "herd")
         raw_seconds = await _raw_seconds(instance, size)
-    used = {f"{name} CPU s": after[name] - before[name] for name in before}
+    return {
+        **figures,
+        "raw SQL runs/s": size / raw_seconds,
+        "% of raw": 100 * raw_seconds * figures["runs/s busy"] / size,
+    }
+
+
+async def run_herd(instance: Instance, size: int, key: str) -> dict[str, float]:
+    """Let so many schedules be due at one instant, wait for the last to end, and return figures."""
+    job_id = await instance.create_job(key)
+    due_at = await _create_herd(instance, job_id, size, key)
+    job = UUID(job_id.partition("_")[2])
+    before = instance.processor_seconds()
+    await _until_all_ended(instance, job, size)
+    after = instance.processor_seconds()
+    lateness, finished_seconds, busy_seconds = await _read_history(instance, job, due_at)
+    used = {name: after[name] - before[name] for name in before}
+    stores = used.pop("postgres") + used.pop("redis")
     return {
         "p50 ms": percentile(lateness, 50) * 1e3,
         "p99 ms": percentile(lateness, 99) * 1e3,
         "max ms": max(lateness) * 1e3,
+        "runs/s": size / finished_seconds,
+        "CPU s": sum(used.values()) + stores,
+        "of which stores": stores,
         "runs/s busy": size / busy_seconds,
-        "raw SQL runs/s": size / raw_seconds,
-        "% of raw": 100 * raw_seconds / busy_seconds,
-        **used,
     }
 
 
-async def _create_herd(instance: Instance, size: int) -> datetime:
-    """Create the schedules and return the instant at which they are all due."""
-    job_id = await instance.create_job("herd")
-    wait_seconds = ceil(5 + size / _CREATED_PER_SECOND)
-    due_at = utc_now().replace(microsecond=0) + timedelta(seconds=wait_seconds)
-    timing = {"once": {"at": due_at.isoformat()}}
-    keys = [f"herd-{number}" for number in range(size)]
+async def _create_herd(instance: Instance, job_id: str, size: int, key: str) -> datetime:
+    """Create the schedules and return the instant at which they are all due.
+
+    They are created for a later one, and moved when they are all there, however long that took.
+    """
+    timing = {"once": {"at": (utc_now() + timedelta(days=1)).isoformat()}}
+    keys = [f"{key}-{number}" for number in range(size)]
     for start in range(0, size, _BATCH):
         await instance.create_schedules(job_id, keys[start : start + _BATCH], timing)
+    due_at = utc_now().replace(microsecond=0) + timedelta(seconds=_QUIET_SECONDS)
+    await instance.database.execute(
+        _MOVE, UUID(job_id.partition("_")[2]), due_at, due_at.isoformat()
+    )
     return due_at
 
 
-async def _until_all_ended(instance: Instance, size: int) -> None:
+async def _until_all_ended(instance: Instance, job: UUID, size: int) -> None:
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while await _ended(instance) < size:  # noqa: ASYNC110 - a look that costs little
+        while await _ended(instance, job) < size:  # noqa: ASYNC110 - a look that costs little
             await asyncio.sleep(0.25)
 
 
-async def _ended(instance: Instance) -> int:
+async def _ended(instance: Instance, job: UUID) -> int:
     return int(
-        await instance.database.fetchval("SELECT count(*) FROM run WHERE state = 'SUCCEEDED'")
+        await instance.database.fetchval(
+            "SELECT count(*) FROM run WHERE job_id = $1 AND state = 'SUCCEEDED'", job
+        )
     )
 
 
-async def _read_history(instance: Instance, due_at: datetime) -> tuple[Sequence[float], float]:
-    """Return each run's lateness, and how long the engine was at work, in seconds."""
+async def _read_history(
+    instance: Instance, job: UUID, due_at: datetime
+) -> tuple[Sequence[float], float, float]:
+    """Return each run's lateness, when the last had finished, and how long the engine worked.
+
+    All in seconds, the second from the due instant on. Every run must have been started once.
+    """
     rows = await instance.database.fetch(
-        "SELECT extract(epoch FROM started_at - due_at)::float8 AS late, created_at, finished_at"
+        "SELECT extract(epoch FROM started_at - due_at)::float8 AS late, created_at, finished_at,"
+        "       attempt"
         "  FROM run"
+        " WHERE job_id = $1",
+        job,
     )
+    assert all(row["late"] >= 0 and row["attempt"] == 1 for row in rows)
     prepared = max(row["created_at"] for row in rows) - min(row["created_at"] for row in rows)
     executed = max(row["finished_at"] for row in rows) - due_at
-    return [row["late"] for row in rows], (prepared + executed).total_seconds()
+    return (
+        [row["late"] for row in rows],
+        executed.total_seconds(),
+        (prepared + executed).total_seconds(),
+    )
 
 
 async def _raw_seconds(instance: Instance, size: int) -> float:
     """Return how long the statements alone take for the same schedules."""
-    # The worker's tick would do the work before us.
-    await instance.stop_worker()
+    # Their ticks would do the work before us.
+    await instance.stop_workers()
     await instance.database.execute("TRUNCATE run CASCADE")
     await instance.database.execute(
         "UPDATE schedule SET state = 'ACTIVE', cursor_at = now() - interval '2 seconds',"
@@ -146,7 +199,8 @@ async def _raw_seconds(instance: Instance, size: int) -> float:
     for _ in range(ceil(size / _BATCH)):
         await _execute_raw(instance)
     took = elapsed_seconds() - began
-    assert await _ended(instance) == size
+    ended = await instance.database.fetchval("SELECT count(*) FROM run WHERE state = 'SUCCEEDED'")
+    assert ended == size
     return took
 
 
@@ -169,3 +223,8 @@ async def _execute_raw(instance: Instance) -> None:
     await instance.database.execute(
         _RAW_FINISH, [row["id"] for row in started], [row["fencing_token"] for row in started]
     )
+
+
+if __name__ == "__main__":
+    print_header()
+    main()

@@ -35,7 +35,9 @@ class Instance:
     """What runs, how to speak to it, and a connection to look behind it."""
 
     pids: dict[str, int]
-    worker: asyncio.subprocess.Process
+    workers: tuple[asyncio.subprocess.Process, ...]
+    database_url: str
+    redis_url: str
     url: str
     client: aiohttp.ClientSession
     database: asyncpg.Connection
@@ -83,10 +85,11 @@ class Instance:
         payload = await self.ask(_SCHEDULES, inputs=inputs)
         assert len(payload["results"]) == len(keys)
 
-    async def stop_worker(self) -> None:
+    async def stop_workers(self) -> None:
         """Let nothing fire or run from now on."""
-        self.worker.terminate()
-        await self.worker.wait()
+        for worker in self.workers:
+            worker.terminate()
+            await worker.wait()
 
     def processor_seconds(self) -> dict[str, float]:
         """Return the processor time that each process, with its children, has used so far."""
@@ -94,7 +97,7 @@ class Instance:
 
 
 @asynccontextmanager
-async def running_instance(**settings: str) -> AsyncIterator[Instance]:
+async def running_instance(workers: int = 1, /, **settings: str) -> AsyncIterator[Instance]:
     """Start everything, with settings of one's own, and stop and remove everything."""
     directory = Path(tempfile.mkdtemp(prefix="tickwheel-bench-", dir="/tmp"))
     token = secrets.token_hex(32)
@@ -108,9 +111,10 @@ async def running_instance(**settings: str) -> AsyncIterator[Instance]:
         await upgrade(database_url)
         port = _free_port()
         environment = {**_environment(database_url, redis_url, token, port), **settings}
+        names = ["worker", *(f"worker {number}" for number in range(2, workers + 1))]
         programs = {
             name: await stack.enter_async_context(_program(name, environment, directory))
-            for name in ("api", "worker")
+            for name in ("api", *names)
         }
         connection = await asyncpg.connect(database_url)
         stack.push_async_callback(connection.close)
@@ -119,7 +123,9 @@ async def running_instance(**settings: str) -> AsyncIterator[Instance]:
         pids = {name: program.pid for name, program in programs.items()}
         instance = Instance(
             pids={**pids, "postgres": postgres.pid, "redis": redis.pid},
-            worker=programs["worker"],
+            workers=tuple(programs[name] for name in names),
+            database_url=database_url,
+            redis_url=redis_url,
             url=f"http://127.0.0.1:{port}/graphql",
             client=client,
             database=connection,
@@ -134,7 +140,13 @@ async def _program(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     with (directory / f"{name}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app", name, env=environment, stdout=log, stderr=log
+            sys.executable,
+            "-m",
+            "app",
+            name.split(maxsplit=1)[0],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield process
@@ -171,7 +183,7 @@ async def _is_ready(instance: Instance) -> bool:
         status = await instance.ask("{ scheduler { workers { id } } }")
     except aiohttp.ClientConnectionError:
         return False
-    return bool(status["workers"])
+    return len(status["workers"]) >= len(instance.workers)
 
 
 def _processor_seconds(pid: int) -> float:

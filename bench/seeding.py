@@ -24,7 +24,7 @@ SELECT gen_random_uuid(), :project, job.id, 'seeded-' || number, 'Seeded ' || nu
        (ARRAY['UTC', 'Europe/Berlin', 'America/New_York'])[number % 3 + 1],
        'RUN_AT_GAP_END', 'FIRST', 0, 'SKIP', 'LATEST', 900, 100,
        jsonb_build_object('number', number), '{}', md5(number::text), now(),
-       now() + make_interval(secs => 60 + number % 86400), 0
+       now() + make_interval(secs => :first_due_seconds + number % 86400), 0
   FROM generate_series(1, :count) AS number
   JOIN job ON job.project_id = :project AND job.key = 'job-' || number % :jobs
 """
@@ -44,13 +44,24 @@ SELECT id, 0, 0, 0, 0, 0, 0, 0 FROM schedule
 """
 
 
-async def seed_schedules(runtime: Runtime, count: int, *, jobs: int = 5) -> None:
-    """Write `count` active schedules of a few jobs, over a few hundred definitions."""
+async def seed_schedules(
+    runtime: Runtime, count: int, *, jobs: int = 5, first_due_seconds: int = 60
+) -> None:
+    """Write `count` active schedules of a few jobs, over a few hundred definitions.
+
+    They are due one after the other, the first in `first_due_seconds`, the last a day later.
+    """
     async with runtime.database.transaction() as transaction:
         await transaction.execute(text("SET LOCAL statement_timeout = 0"))
         await transaction.execute(text(_JOBS), {"project": PROJECT, "jobs": jobs})
         await transaction.execute(
-            text(_SCHEDULES), {"project": PROJECT, "jobs": jobs, "count": count}
+            text(_SCHEDULES),
+            {
+                "project": PROJECT,
+                "jobs": jobs,
+                "count": count,
+                "first_due_seconds": first_due_seconds,
+            },
         )
         await transaction.execute(text(_COUNTERS))
     async with runtime.database.transaction() as transaction:

@@ -133,9 +133,15 @@ async def cancel(engine: Engine, _: UUID, run_id: UUID, __: UUID) -> None:
     await cancel_run(engine.runtime, admin(engine), run_id)
 
 
-async def stop(engine: Engine, _: UUID, __: UUID, ___: UUID) -> None:
+async def stop(engine: Engine, *_: UUID) -> None:
     request = ControlRequest(SchedulerAction.STOP, "test")
     await control_scheduler(engine.runtime, admin(engine), request)
+
+
+async def stop_when_due(engine: Engine, *ids: UUID) -> None:
+    """Then it is not prepared any more, and stays in the queue."""
+    await engine.rows("UPDATE run SET next_attempt_at = now(), scheduled_for = now()")
+    await stop(engine, *ids)
 
 
 async def pause_queue(engine: Engine, _: UUID, __: UUID, ___: UUID) -> None:
@@ -163,6 +169,7 @@ CHANGES: list[Act] = [
     edit_project,
     cancel,
     stop,
+    stop_when_due,
     pause_queue,
     drain,
     begin_elsewhere,

@@ -1,28 +1,21 @@
 """What a worker has reserved, and how well it knows PostgreSQL's clock."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
-from app.core.time import OnceTiming
 from app.core.vocabulary import OverlapPolicy
-from app.dev.postgres import EmbeddedPostgres
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers
-from app.store.migrate import upgrade
 from app.worker.reservations import Reservations
 from app.worker.runner import Runner
 from app.worker.server_clock import ServerClock
 from tests.engine import SECOND, Engine, open_engine
-from tests.worker.cluster import Cluster, cluster_on, eventually
-
-pytestmark = pytest.mark.timeout(300)
+from tests.faults.cluster import eventually
 
 NINE = datetime(2025, 1, 1, 9, tzinfo=UTC)
 """What PostgreSQL's clock shows at moment 100 of this process."""
@@ -135,56 +128,3 @@ async def test_a_worker_that_drains_forgets_what_it_has_reserved(engine: Engine)
         finally:
             running.cancel()
             await asyncio.wait([running])
-
-
-async def herd(cluster: Cluster, size: int, *, seconds: int) -> list[UUID]:
-    """Insert once-schedules, due together in some seconds, of a job that bears witness."""
-    engine, now = cluster.engine, await cluster.engine.now()
-    due_at = now.replace(microsecond=0) + seconds * SECOND
-    job_id = await cluster.job("witnessed")
-    return [
-        await engine.schedule(job_id, [OnceTiming(due_at)], cursor_at=now, next_run_at=due_at)
-        for _ in range(size)
-    ]
-
-
-async def test_what_a_killed_worker_had_reserved_is_started_by_the_others(
-    database_url: str, redis_url: str, tmp_path: Path
-) -> None:
-    """A reservation is knowledge, no right: nothing has to lapse before another may start them."""
-    async with (
-        open_engine(database_url, redis_url) as engine,
-        cluster_on(engine, database_url, redis_url, tmp_path) as cluster,
-    ):
-        first = await cluster.start()
-        await herd(cluster, 20, seconds=4)
-        await cluster.until("SELECT 1 FROM run HAVING count(*) = 20")
-        first.send(signal.SIGKILL)
-        await first.ended()
-        await cluster.start()
-        await cluster.until("SELECT 1 FROM run WHERE state = 'SUCCEEDED' HAVING count(*) = 20")
-        rows = await engine.rows("SELECT started_at >= due_at AS fair, attempt FROM run")
-        assert all(row["fair"] and row["attempt"] == 1 for row in rows)
-        await cluster.check()
-
-
-async def test_reserved_runs_survive_a_postgresql_that_is_killed(
-    redis_url: str, services_directory: Path, tmp_path: Path
-) -> None:
-    server = EmbeddedPostgres(services_directory / "postgres-to-kill", durable=True)
-    url = await server.start()
-    try:
-        await upgrade(url)
-        async with (
-            open_engine(url, redis_url) as engine,
-            cluster_on(engine, url, redis_url, tmp_path) as cluster,
-        ):
-            await cluster.start()
-            await herd(cluster, 20, seconds=4)
-            await cluster.until("SELECT 1 FROM run HAVING count(*) = 20")
-            await server.kill()
-            await server.start()
-            await cluster.until("SELECT 1 FROM run WHERE state = 'SUCCEEDED' HAVING count(*) = 20")
-            await cluster.check()
-    finally:
-        await server.stop()
