@@ -2,24 +2,24 @@
 
     python -m bench.http [runs]
 
-Schedules are due at the same instant, each run a POST to a server on this machine. "runs/s" is from
-that instant to the end of the last run, so lateness is in it. Beside it, in the same run: the
-requests alone, from one process without PostgreSQL, with the client that workers use and, where it
-is installed, with httpx2. As many requests are under way as a worker has slots.
+Runs are due at the same instant, each a POST to a server on this machine. They are put into the
+queue beforehand by one statement: firing is what `herd` measures. "runs/s" is from that instant to
+the end of the last run, so lateness is in it. Beside it, in the same run: the requests alone, from
+one process without PostgreSQL, with the client that workers use and, where it is installed, with
+httpx2. As many requests are under way as a worker has slots.
 """
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.util import find_spec
-from math import ceil
 from multiprocessing import get_context
 
 import aiohttp
 import uvloop
 
-from app.core.clock import elapsed_seconds, utc_now
+from app.core.clock import elapsed_seconds
 from bench.figures import medians, percentile, print_table
 from bench.http_target import running_target
 from bench.instance import Instance, running_instance
@@ -28,10 +28,17 @@ RUNS = 5_000
 ROUNDS = 3
 SLOTS = 200
 OPEN = {"TICKWHEEL_HTTP_ALLOW_NETWORKS": "127.0.0.1/32"}
-_BATCH = 1_000
-_CREATED_PER_SECOND = 300
+_AHEAD_SECONDS = 5.0
 _PATIENCE_SECONDS = 180.0
 _BODY = b'{"day":"monday"}'
+_QUEUE = """
+INSERT INTO run (
+    id, project_id, job_id, state, cause, overlap, scheduled_for, due_at, next_attempt_at,
+    parameters, tags, queue, priority, max_attempts, revision, attempt, crash_count, created_at)
+SELECT gen_random_uuid(), job.project_id, job.id, 'QUEUED', 'MANUAL', 'ALLOW', due.at, due.at,
+       due.at, job.parameters, '{}', 'default', 0, 1, 1, 0, 0, now()
+  FROM job, generate_series(1, $1), (SELECT now() + make_interval(secs => $2) AS at) AS due
+"""
 _JOB = """mutation($input: JobCreateInput!) {
     jobCreate(input: $input) { job { id } errors { message } } }"""
 
@@ -54,7 +61,8 @@ async def _compare(runs: int) -> None:
 
 async def _round(origin: str, runs: int) -> dict[str, float]:
     async with running_instance(**OPEN) as instance:
-        due_at = await _create_schedules(instance, origin, runs)
+        await create_http_job(instance, origin)
+        due_at = await queue_runs(instance, runs, due_in_seconds=_AHEAD_SECONDS)
         before = instance.processor_seconds()
         await until_ended(instance, runs, patience_seconds=_PATIENCE_SECONDS)
         after = instance.processor_seconds()
@@ -71,21 +79,20 @@ async def _round(origin: str, runs: int) -> dict[str, float]:
     }
 
 
-async def create_http_job(instance: Instance, origin: str) -> str:
-    """Create a job that asks the target, with a parameter in its address, and return its id."""
+async def create_http_job(instance: Instance, origin: str) -> None:
+    """Create a job that asks the target, with a parameter in its address."""
     config = {"url": f"{origin}/days/{{{{ parameters.day }}}}"}
     job = {"key": "http", "kind": "HTTP", "config": config, "parameters": {"day": "monday"}}
-    return str((await instance.ask(_JOB, input=job))["job"]["id"])
+    await instance.ask(_JOB, input=job)
 
 
-async def _create_schedules(instance: Instance, origin: str, runs: int) -> datetime:
-    job_id = await create_http_job(instance, origin)
-    wait_seconds = ceil(5 + runs / _CREATED_PER_SECOND)
-    due_at = utc_now().replace(microsecond=0) + timedelta(seconds=wait_seconds)
-    timing = {"once": {"at": due_at.isoformat()}}
-    keys = [f"http-{number}" for number in range(runs)]
-    for start in range(0, runs, _BATCH):
-        await instance.create_schedules(job_id, keys[start : start + _BATCH], timing)
+async def queue_runs(instance: Instance, runs: int, *, due_in_seconds: float = 0.0) -> datetime:
+    """Put runs of the only job into the queue, and return the instant at which they are due."""
+    async with instance.database.transaction():
+        await instance.database.execute(_QUEUE, runs, due_in_seconds)
+        due_at: datetime = await instance.database.fetchval(
+            "SELECT now() + make_interval(secs => $1)", due_in_seconds
+        )
     return due_at
 
 

@@ -13,21 +13,13 @@ import sys
 import psutil
 
 from bench.figures import Row, print_table
-from bench.http import OPEN, create_http_job, until_ended
+from bench.http import OPEN, create_http_job, queue_runs, until_ended
 from bench.http_target import running_target
 from bench.instance import Instance, running_instance
 
 RUNS = 100_000
 _PARTS = 10
 _PATIENCE_SECONDS = 600.0
-_QUEUE = """
-INSERT INTO run (
-    id, project_id, job_id, state, cause, overlap, scheduled_for, due_at, next_attempt_at,
-    parameters, tags, queue, priority, max_attempts, revision, attempt, crash_count, created_at)
-SELECT gen_random_uuid(), job.project_id, job.id, 'QUEUED', 'MANUAL', 'ALLOW', now(), now(), now(),
-       job.parameters, '{}', 'default', 0, 1, 1, 0, 0, now()
-  FROM job, generate_series(1, $1)
-"""
 
 
 def main() -> None:
@@ -43,7 +35,7 @@ async def _measure(runs: int) -> None:
         await create_http_job(instance, origin)
         process = psutil.Process(instance.pids["worker"])
         for number in range(1, _PARTS + 1):
-            await instance.database.execute(_QUEUE, part)
+            await queue_runs(instance, part)
             await until_ended(instance, number * part, patience_seconds=_PATIENCE_SECONDS)
             readings.append(await _settled_megabytes(instance, process))
     rows: list[Row] = [[f"{(at + 1) * part:,}", mb] for at, mb in enumerate(readings)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
+from app.sealing import Keyring
 
 SERVERS = {
     "TICKWHEEL_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -36,7 +37,17 @@ def test_help_teaches_how_to_try_it_and_names_every_command() -> None:
     said = tickwheel("--help")
     assert said.returncode == 0
     assert "tickwheel dev" in said.stdout
-    for command in ("dev", "api", "worker", "migrate", "tick", "health", "settings", "schema"):
+    for command in (
+        "dev",
+        "api",
+        "worker",
+        "migrate",
+        "tick",
+        "health",
+        "secrets",
+        "settings",
+        "schema",
+    ):
         assert f" {command} " in said.stdout
 
 
@@ -84,6 +95,28 @@ def test_health_of_nobody_is_bad() -> None:
     said = tickwheel("health", "api", TICKWHEEL_PORT="1")
     assert said.returncode == 1
     assert said.stderr == "The api is not ready.\n"
+
+
+def test_a_key_for_secrets_is_made_and_can_be_used() -> None:
+    said = tickwheel("secrets", "generate-key", "2027-01")
+    assert said.returncode == 0
+    assert Keyring.read(said.stdout, None).current_id == "2027-01"
+    assert tickwheel("secrets", "generate-key", "2027-01").stdout != said.stdout
+    refused = tickwheel("secrets", "generate-key", "a b")
+    assert (refused.returncode, refused.stderr[:8]) == (1, "A key's ")
+
+
+def test_rotation_without_a_key_says_which_setting_is_missing() -> None:
+    said = tickwheel("secrets", "rotate", **SERVERS)
+    assert said.returncode == 1
+    assert "TICKWHEEL_SECRET_KEYS_FILE" in said.stderr
+
+
+def test_a_key_that_cannot_be_used_is_not_shown() -> None:
+    said = tickwheel("worker", **SERVERS, TICKWHEEL_SECRET_KEYS="first:not-a-key")
+    assert said.returncode == 2
+    assert "TICKWHEEL_SECRET_KEYS has a wrong value (not shown)" in said.stderr
+    assert "not-a-key" not in said.stderr
 
 
 def test_settings_are_printed_as_a_table() -> None:

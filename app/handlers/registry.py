@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
-from app.core.errors import InvalidInput, TickwheelError
-from app.core.secret_references import AnySecret, with_secrets
+from app.core.errors import Invalid, InvalidInput, TickwheelError
+from app.core.secret_references import AnySecret, references_in, with_secrets
 from app.core.vocabulary import JobKind, LogLevel
 from app.handlers.command_job import CommandHandler, read_command_config
 from app.handlers.confinement import Confinement
@@ -43,6 +43,8 @@ def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: Handle
 
     Whether there are the secrets and the endpoint that it refers to is not known here.
     """
+    if kind is JobKind.COMMAND:
+        _refuse_visible_secrets(config)
     if kind is not JobKind.HTTP:
         config = with_secrets(config, AnySecret())
     match kind:
@@ -53,6 +55,19 @@ def validate_config(kind: JobKind, config: Mapping[str, Any], *, options: Handle
         case JobKind.PYTHON:
             load_modules(options.task_modules)
             read_python_config(config)
+
+
+def _refuse_visible_secrets(config: Mapping[str, Any]) -> None:
+    visible = [
+        Invalid(
+            "Arguments are visible to every user of the machine: pass a secret in env or stdin.",
+            path=("config", *where),
+        )
+        for name in ("argv", "shell")
+        for where, _ in references_in(config.get(name), name)
+    ]
+    if visible:
+        raise InvalidInput(visible)
 
 
 class Handlers:

@@ -50,6 +50,12 @@ def test_our_services_are_given_valid_settings(name: str) -> None:
     assert not settings.allow_commands
 
 
+def test_the_key_of_secrets_reaches_the_api_and_the_worker() -> None:
+    services = compose(GIVEN | {"TICKWHEEL_SECRET_KEYS": "a:b"})["services"]
+    assert services["api"]["environment"]["TICKWHEEL_SECRET_KEYS"] == "a:b"
+    assert services["worker"]["environment"]["TICKWHEEL_SECRET_KEYS"] == "a:b"
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_our_services_run_without_privileges(name: str) -> None:
     service = compose(GIVEN)["services"][name]

@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.sealing import Keyring
 from tests.dev.processes import eventually, family_of, is_alive, ordinary_user
 
 PID_FILES = {"postgres": "postmaster.pid", "redis": "redis.pid"}
@@ -128,18 +129,22 @@ async def test_banner_says_where_it_is_and_keeps_the_token_private(
         assert token in instance.banner
         assert "do not run it in production" in instance.banner
         assert (directory / "admin-token").stat().st_mode & 0o777 == 0o600
+        assert (directory / "secret-keys").stat().st_mode & 0o777 == 0o600
+        assert Keyring.read("", directory / "secret-keys").current_id == "dev"
         assert re.fullmatch(r"tw_admin\.\S{43}", token)
 
 
-async def test_token_stays_the_same_and_one_that_is_set_is_not_shown(
+async def test_token_and_keys_stay_the_same_and_a_token_that_is_set_is_not_shown(
     directory: Path, port: int
 ) -> None:
     async with developing(directory, port) as instance:
         token = (directory / "admin-token").read_text()
+        keys = (directory / "secret-keys").read_text()
         await instance.stop()
     async with developing(directory, port, TICKWHEEL_ADMIN_TOKEN="s" * 40) as instance:
         assert "s" * 40 not in instance.banner
         assert (directory / "admin-token").read_text() == token
+        assert (directory / "secret-keys").read_text() == keys
 
 
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])

@@ -146,7 +146,7 @@ def test_what_is_not_there_fails_when_it_is_asked_for(text: str) -> None:
 def test_the_names_of_a_template_are_known_without_running_it() -> None:
     template = compile_template(
         "{{ parameters.a.b }} {{ parameters.c | default(endpoint.d) }} "
-        "{{ secrets['e-f'] if run.attempt > 1 else parameters.g }}"
+        "{{ secrets['e-f'] if run.attempt > 1 else parameters.g }} {{ parameters.h | upper }}"
     )
     assert set(template.names) == {
         Name("parameters", "a", False),
@@ -155,6 +155,7 @@ def test_the_names_of_a_template_are_known_without_running_it() -> None:
         Name("secrets", "e-f", True),
         Name("run", "attempt", True),
         Name("parameters", "g", True),
+        Name("parameters", "h", False),
     }
 
 

@@ -148,6 +148,13 @@ def _renamed(job: dict[str, Any], key: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+async def test_a_secret_is_no_argument_of_a_command(api: Api) -> None:
+    await put(api)
+    config = {"argv": ["curl", "-u", {"secret": "crm"}]}
+    (error,) = await save_job(api, kind="COMMAND", config=config)
+    assert error["path"] == ["config", "argv", "2"]
+
+
 async def test_a_schedule_may_only_refer_to_secrets_that_are_there(api: Api) -> None:
     await put(api)
     job_id = await api.create_job()
