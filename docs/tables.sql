@@ -763,6 +763,8 @@ CREATE INDEX schedule_of_job ON public.schedule USING btree (job_id, id);
 
 CREATE INDEX schedule_paused_until ON public.schedule USING btree (paused_until) WHERE (((state)::text = 'PAUSED'::text) AND (paused_until IS NOT NULL));
 
+CREATE INDEX schedule_paused_window ON public.schedule USING btree (end_at) WHERE (((state)::text = 'PAUSED'::text) AND (paused_until IS NULL) AND (end_at IS NOT NULL));
+
 CREATE INDEX schedule_probe ON public.schedule USING btree (probe_at) WHERE (((state)::text = 'PAUSED'::text) AND (probe_at IS NOT NULL));
 
 CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id, definition_hash) WHERE (archived_at IS NULL);

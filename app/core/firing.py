@@ -22,6 +22,12 @@ GRACE = timedelta(seconds=10)
 MOST_PER_MINUTE = 6_000
 """How many missed occurrences start a minute at most, where they start one after the other."""
 
+MOST_A_SECOND = 32
+"""How many occurrences a second are plausible: twice what sixteen timings of every second make."""
+
+CIRCUIT_BREAKER = "CircuitBreaker"
+"""The type of the error of a schedule that was stopped because it fired implausibly often."""
+
 _MOST_IN_A_PLAN = 1_000
 _MOST_COUNTED = 1_000
 
@@ -65,6 +71,8 @@ class FiringPlan:
     # Overrides whose record this plan holds, and those that have nothing to override any more.
     settled: tuple[UUID, ...] = ()
     orphaned: tuple[UUID, ...] = ()
+    # It would fire implausibly often, and must be stopped: nothing runs.
+    is_implausible: bool = False
 
 
 def plan_firing(
@@ -90,6 +98,8 @@ def plan_firing(
             catch_up=catch_up,
             look_ahead=look_ahead,
         )
+        if regular.is_implausible:
+            return regular
         return _lay_over(regular, timetable, overrides, as_of, look_ahead, catch_up)
     records: list[PlannedRecord] = []
     missed_until = as_of - GRACE - _TICK
@@ -98,6 +108,7 @@ def plan_firing(
         missed = _plan_missed(timetable, after, missed_until, as_of, catch_up)
         records.extend(spread_out(missed, as_of, catch_up.per_minute))
         cursor = missed_until
+    first_live = len(records)
     occurrence = timetable.next_after(cursor, include_excluded=True)
     horizon = as_of + look_ahead
     while (
@@ -106,6 +117,9 @@ def plan_firing(
         records.append(_plan_one(occurrence, RunCause.SCHEDULE))
         cursor = occurrence.nominal
         occurrence = timetable.next_after(cursor, include_excluded=True)
+    if _is_implausible(records[first_live:]):
+        stopped = plan_stretches(timetable, after, as_of, RunReason.CIRCUIT_BREAKER)
+        return FiringPlan(tuple(stopped), as_of, next_run_at=None, is_implausible=True)
     return FiringPlan(
         tuple(records),
         cursor_at=cursor,
@@ -263,6 +277,17 @@ def _lay_over(
         tuple(settled),
         tuple(orphaned),
     )
+
+
+def _is_implausible(live: Sequence[PlannedRecord]) -> bool:
+    """Return whether occurrences lie closer together than any timings that may be saved make.
+
+    That takes a damaged row or a fault of ours; it must not flood the queue.
+    """
+    if len(live) <= MOST_A_SECOND:
+        return False
+    span = live[-1].occurrence.nominal - live[0].occurrence.nominal
+    return len(live) > MOST_A_SECOND * (span.total_seconds() + 1)
 
 
 def _too_late(late_by: timedelta, catch_up: CatchUp) -> RunReason | None:

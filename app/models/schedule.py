@@ -68,6 +68,14 @@ class Schedule(SQLModel, table=True):
             "paused_until",
             postgresql_where=text("state = 'PAUSED' AND paused_until IS NOT NULL"),
         ),
+        # What may have a window that has ended without a tick to notice.
+        Index(
+            "schedule_paused_window",
+            "end_at",
+            postgresql_where=text(
+                "state = 'PAUSED' AND paused_until IS NULL AND end_at IS NOT NULL"
+            ),
+        ),
         # Probes, which the sweep lets through, and whose outcome it looks for.
         Index(
             "schedule_probe",

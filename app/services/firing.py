@@ -20,7 +20,15 @@ from sqlalchemy import RowMapping
 from sqlalchemy.exc import DBAPIError
 
 from app.core.changes import Change
-from app.core.firing import CatchUp, FiringPlan, PlannedRecord, plan_firing
+from app.core.endings import state_at_end
+from app.core.firing import (
+    CIRCUIT_BREAKER,
+    MOST_A_SECOND,
+    CatchUp,
+    FiringPlan,
+    PlannedRecord,
+    plan_firing,
+)
 from app.core.halting import Halt, plan_halted
 from app.core.ids import Kind, public_id
 from app.core.overrides import Override, mark_settled
@@ -45,6 +53,7 @@ from app.services.schedules.timetables import (
     timetable_of,
     timing_from_stored,
 )
+from app.store.audit import audit_entry, record_audit
 from app.store.calendars import read_calendars
 from app.store.control import share_control
 from app.store.counters import OutcomeCounts, count_outcomes
@@ -332,9 +341,11 @@ def _merged(*stored: str) -> str:
 
 
 def _advanced(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
+    if plan.is_implausible:
+        return _stopped(schedule, plan)
     state, reason = ScheduleState.ACTIVE, None
     if plan.next_run_at is None:
-        state, reason = _end_of(schedule)
+        state, reason = state_at_end(_timings(schedule["timings"]), schedule["end_at"])
     return AdvancedSchedule(
         id=schedule["id"],
         cursor_at=plan.cursor_at,
@@ -344,11 +355,22 @@ def _advanced(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
     )
 
 
-def _end_of(schedule: RowMapping) -> tuple[ScheduleState, str]:
-    """Return what becomes of a schedule that has no further occurrence."""
-    if schedule["end_at"] is not None:
-        return ScheduleState.EXPIRED, "Its window has ended."
-    return ScheduleState.COMPLETED, "It has no further occurrence."
+def _stopped(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
+    """Return a schedule that its circuit breaker has stopped."""
+    message = (
+        f"It would have fired more than {MOST_A_SECOND} times a second, which no timings that can "
+        "be saved do."
+    )
+    schedule_id = public_id(Kind.SCHEDULE, schedule["id"])
+    _log.error("schedule.circuit_breaker", schedule_id=schedule_id, error=message)
+    return AdvancedSchedule(
+        id=schedule["id"],
+        cursor_at=plan.cursor_at,
+        next_run_at=None,
+        state=ScheduleState.QUARANTINED.value,
+        state_reason="It was stopped: it fired implausibly often. Mend it by an edit.",
+        last_error=to_json({"type": CIRCUIT_BREAKER, "message": message, "reason": "ERROR"}),
+    )
 
 
 def _quarantined(schedule: RowMapping, error: Exception) -> AdvancedSchedule:
@@ -421,10 +443,26 @@ def _tally(rows: Sequence[RunRow]) -> tuple[tuple[UUID, ...], Counter[str]]:
 
 
 async def _record_ends(transaction: Transaction, batch: _Batch) -> None:
-    """Write a version of each schedule that does not fire any more."""
+    """Write a version of each schedule that does not fire any more.
+
+    A quarantine is no part of a plan, so it stands in the audit, too.
+    """
     for state, change in _CHANGE_OF_STATE.items():
         ended = [row for row in batch.advanced if row.state == state]
         await record_versions(transaction, [row.id for row in ended], change, by=SYSTEM)
+        if state is ScheduleState.QUARANTINED:
+            await record_audit(transaction, [_audit_entry(batch, row) for row in ended])
+
+
+def _audit_entry(batch: _Batch, row: AdvancedSchedule) -> dict[str, Any]:
+    return audit_entry(
+        project_id=batch.project_of[row.id],
+        actor=SYSTEM,
+        action="schedule.quarantine",
+        subject_kind="Schedule",
+        subject_id=row.id,
+        summary=row.state_reason or "",
+    )
 
 
 def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:

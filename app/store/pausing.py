@@ -72,6 +72,24 @@ async def set_paused(
     return revision
 
 
+async def read_ended_windows(
+    connection: ReadConnection, *, limit: int
+) -> Sequence[tuple[UUID, UUID]]:
+    """Return project and id of paused schedules whose window is over; not of timed pauses."""
+    query = (
+        select(col(Schedule.project_id), col(Schedule.id))
+        .where(
+            col(Schedule.state) == ScheduleState.PAUSED,
+            col(Schedule.paused_until).is_(None),
+            col(Schedule.end_at) < func.now(),
+        )
+        .order_by(col(Schedule.end_at))
+        .limit(limit)
+    )
+    rows = (await connection.execute(query)).all()
+    return [(row.project_id, row.id) for row in rows]
+
+
 async def read_due_probes(connection: ReadConnection, *, limit: int) -> Sequence[tuple[UUID, UUID]]:
     """Return project and id of paused schedules whose probe is to be let through, or has ended.
 

@@ -35,6 +35,7 @@ from app.worker.arq_worker import run_arq_worker
 from app.worker.backfiller import carry_backfills_on
 from app.worker.health import serve_health
 from app.worker.heartbeat import Heartbeat
+from app.worker.ledger import complete_ledger
 from app.worker.monitor import monitor_health
 from app.worker.pruner import remove_what_is_old
 from app.worker.runner import Runner
@@ -158,6 +159,7 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
                 Sweeper(runtime, runner).run(),
                 carry_backfills_on(runtime),
                 remove_what_is_old(runtime),
+                complete_ledger(runtime),
             )
         ]
         running = [

@@ -121,6 +121,39 @@ def test_a_rate_lets_the_missed_ones_start_one_after_the_other() -> None:
     assert [record.due_at for record in live] == [None, None]
 
 
+def test_what_fires_implausibly_often_is_stopped_and_accounted_for_in_one_row() -> None:
+    """No such timing can be saved: it takes a damaged row, or a fault in the walk over instants.
+
+    Made to fail by a bound that grows with the number of records.
+    """
+    stopped = plan(every(SECOND / 100), NOON, NOON + 5 * SECOND)
+    assert stopped.is_implausible
+    assert stopped.next_run_at is None
+    assert stopped.cursor_at == NOON + 5 * SECOND
+    assert [(one.state, one.reason, one.range_count) for one in stopped.records] == [
+        (RunState.MISSED, RunReason.CIRCUIT_BREAKER, 500)
+    ]
+
+
+@pytest.mark.parametrize("late", [timedelta(0), SECOND, GRACE, HOUR, 30 * 24 * HOUR])
+@pytest.mark.parametrize("policy", CatchUpPolicy)
+def test_sixteen_timings_of_every_second_are_plausible(
+    policy: CatchUpPolicy, late: timedelta
+) -> None:
+    """The most that may be saved, each at another fraction of the second."""
+    timings = [IntervalTiming(SECOND, NOON + n * SECOND / 16) for n in range(16)]
+    busiest = Timetable.of(timings, timezone="UTC")
+    planned = plan_firing(
+        busiest,
+        after=NOON,
+        as_of=NOON + late,
+        catch_up=CatchUp(policy, window=HOUR),
+        look_ahead=10 * SECOND,
+    )
+    assert not planned.is_implausible
+    assert sum(record.cause is RunCause.SCHEDULE for record in planned.records) >= 160
+
+
 def test_a_window_of_nothing_catches_up_nothing() -> None:
     found = plan(every(MINUTE), NOON - HOUR, NOON - 30 * SECOND, window=timedelta(0))
     assert [record.reason for record in found.records] == [RunReason.TOO_LATE]

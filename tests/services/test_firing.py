@@ -222,6 +222,29 @@ async def test_a_schedule_that_cannot_be_planned_is_set_aside_and_the_others_fir
     assert ("SCHEDULE", "QUARANTINED", 3) in await engine.changes()
 
 
+async def test_what_fires_implausibly_often_is_stopped_and_the_others_fire(engine: Engine) -> None:
+    """Made to fail by taking the circuit breaker from the plan: then a thousand runs are queued."""
+    good, bad = await engine.schedule(), await engine.schedule()
+    await engine.rows(
+        "UPDATE schedule SET timings = jsonb_set(timings, '{0,interval,everySeconds}', '0.001')"
+        " WHERE id = :id",
+        id=bad,
+    )
+    await fire_due(engine.runtime, as_of=NOON)
+    assert await instants(engine, good) == [NOON]
+    row = await schedule_row(engine, bad)
+    assert (row["state"], row["next_run_at"], row["cursor_at"]) == ("QUARANTINED", None, NOON)
+    assert row["last_error"]["type"] == "CircuitBreaker"
+    [record] = await engine.rows("SELECT * FROM run WHERE schedule_id = :id", id=bad)
+    assert (record["state"], record["reason"]) == ("MISSED", "CIRCUIT_BREAKER")
+    assert record["range_end"] == NOON
+    [version] = await engine.rows("SELECT schedule_id, change FROM schedule_version")
+    assert version == {"schedule_id": bad, "change": "QUARANTINED"}
+    [audit] = await engine.rows("SELECT action, subject_id FROM audit")
+    assert audit == {"action": "schedule.quarantine", "subject_id": bad}
+    assert (await fire_due(engine.runtime, as_of=NOON)).runs == 0
+
+
 async def test_an_error_with_text_that_postgresql_refuses_holds_up_nobody(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

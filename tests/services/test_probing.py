@@ -174,7 +174,7 @@ async def test_a_crash_at_any_statement_neither_loses_a_probe_nor_doubles_it(
 
 
 async def test_racing_workers_let_one_run_through(database_url: str, redis_url: str) -> None:
-    """Made to fail by acting on what was read before the schedule was held."""
+    """Made to fail by reading the schedule without holding it."""
     async with (
         open_engine(database_url, redis_url) as engine,
         open_engine(database_url, redis_url) as other,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.core.endings import state_at_end
 from app.core.firing import (
     PlannedRecord,
     newest_occurrences,
@@ -16,7 +17,7 @@ from app.core.firing import (
     plan_stretches,
 )
 from app.core.overrides import Override, overridden, still_waiting, waiting
-from app.core.time import Timetable
+from app.core.time import Timetable, timing_from_json
 from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
 from app.models import Job, OccurrenceOverride, Schedule
 from app.models.columns import new_id
@@ -61,10 +62,9 @@ def next_columns(
         columns["next_run_at"] = min(instants)
     elif not runs_left:
         state, reason = ScheduleState.COMPLETED, "It has made all its runs."
-    elif schedule["end_at"] is not None:
-        state, reason = ScheduleState.EXPIRED, "Its window has ended."
     else:
-        state, reason = ScheduleState.COMPLETED, "It has no further occurrence."
+        timings = [timing_from_json(timing) for timing in schedule["timings"]]
+        state, reason = state_at_end(timings, schedule["end_at"])
     return {**columns, "state": state, "state_reason": reason}
 
 

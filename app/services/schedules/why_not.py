@@ -26,7 +26,16 @@ from app.models import OccurrenceOverride, Run, Schedule
 from app.services.schedules.accounting import in_window
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.services.schedules.upcoming import spacing_of, starts_after
-from app.services.schedules.why_words import actor, in_words, moment, not_run, paused, ran
+from app.services.schedules.why_words import (
+    actor,
+    in_words,
+    moment,
+    not_run,
+    not_run_because,
+    paused,
+    ran,
+    why_quarantined,
+)
 from app.store.database import ReadConnection
 from app.store.instants import read_now
 from app.store.ledger import read_range_over, read_record
@@ -248,8 +257,8 @@ class _Case:
             return self._answer(Outcome.PAUSED, words, RunReason.PAUSED)
         if now.state is ScheduleState.QUARANTINED:
             outcome = Outcome.MISSED if self._at <= self._as_of else Outcome.WILL_SKIP
-            words = "The schedule is quarantined, because it could not be planned: see lastError."
-            return self._answer(outcome, f"{words} Mend it by an edit.", RunReason.QUARANTINED)
+            reason = why_quarantined(now.last_error)
+            return self._answer(outcome, not_run_because(reason), reason)
         return None
 
     def _not_fired_yet(self) -> Explanation:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from app.core.firing import CIRCUIT_BREAKER
 from app.core.time import local_time
 from app.core.time.phrases import duration_in_words
 from app.core.vocabulary import RunReason, RunState
@@ -18,7 +19,8 @@ _REASONS: Final[Mapping[RunReason, str]] = {
     RunReason.OUTSIDE_WINDOW: "It lay outside the schedule's window.",
     RunReason.OVERRIDDEN: "Somebody decided that this occurrence does not run.",
     RunReason.ARCHIVED: "The schedule was archived.",
-    RunReason.CIRCUIT_BREAKER: "The schedule fired implausibly often and was stopped.",
+    RunReason.CIRCUIT_BREAKER: "The schedule fired implausibly often, so its circuit breaker "
+    "stopped it: see lastError, and mend it by an edit.",
     RunReason.DEPENDENCY: "A run that it depends on had failed.",
     RunReason.OVERLAP: "Another run of the schedule was still busy when it was due. Look at how "
     "long runs take, or choose another overlap policy.",
@@ -57,6 +59,17 @@ def paused(columns: Mapping[str, Any]) -> str:
     end = "until somebody resumes it" if until is None else f"until {moment(until, timezone)}"
     why = _sentence(columns["state_reason"] or "No reason was given.")
     return f"{actor(columns['paused_by'])} paused the schedule{when}, {end}: {why}"
+
+
+def why_quarantined(last_error: Mapping[str, Any] | None) -> RunReason:
+    """Return the reason that keeps a quarantined schedule from firing."""
+    is_stopped = last_error is not None and last_error.get("type") == CIRCUIT_BREAKER
+    return RunReason.CIRCUIT_BREAKER if is_stopped else RunReason.QUARANTINED
+
+
+def not_run_because(reason: RunReason) -> str:
+    """Say what a reason means, and what to do."""
+    return _REASONS.get(reason, str(reason))
 
 
 def not_run(run: Run, timezone: str) -> str:
