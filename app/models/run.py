@@ -28,7 +28,9 @@ class Run(SQLModel, table=True):
             name="run_running_has_lease",
         ),
         CheckConstraint("range_end >= scheduled_for", name="run_range"),
-        CheckConstraint("attempt <= max_attempts + crash_count", name="run_attempts"),
+        CheckConstraint(
+            "attempt <= max_attempts + crash_count + given_back_count", name="run_attempts"
+        ),
         # One record for each occurrence, whoever fires it: what makes a second ticker harmless.
         Index(
             "run_occurrence",
@@ -94,6 +96,16 @@ class Run(SQLModel, table=True):
             "id",
             postgresql_where=text(
                 "state = 'QUEUED' AND blocked_at IS NOT NULL AND blocked_on_queue"
+            ),
+        ),
+        # Ranges that were too long to be counted when they were recorded: the sweep counts them.
+        # Of damaged timings there is nothing to count.
+        Index(
+            "run_uncounted",
+            "id",
+            postgresql_where=text(
+                "range_end IS NOT NULL AND range_count IS NULL"
+                " AND reason IS DISTINCT FROM 'CIRCUIT_BREAKER'"
             ),
         ),
         # What the sweep and the heartbeat read.
@@ -163,8 +175,8 @@ class Run(SQLModel, table=True):
     # The nominal local time, as text: after a change of zone rules it does not fire again.
     scheduled_local: str | None = Field(default=None, max_length=32)
     due_at: datetime = Field(sa_type=Instant)
-    # A recorded range: its last occurrence, inclusive, and how many it holds; null where the
-    # number is computed on reading.
+    # A recorded range: its last occurrence, inclusive, and how many it holds; null until the
+    # sweep has counted one that was too long to be counted at once.
     range_end: datetime | None = Field(default=None, sa_type=Instant)
     range_count: int | None = None
     previous_success_for: datetime | None = Field(default=None, sa_type=Instant)
@@ -205,6 +217,8 @@ class Run(SQLModel, table=True):
     max_attempts: int = 1
     # Attempts lost to a dead worker: counted apart, they are not the job's fault.
     crash_count: int = 0
+    # Attempts that a leaving worker gave back: they count against nothing.
+    given_back_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     progress: float | None = None
     progress_message: str | None = None
 

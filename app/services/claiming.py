@@ -61,7 +61,8 @@ class ClaimedRun:
     retry: RetryPolicy
     fencing_token: int
     attempt: int
-    crash_count: int
+    # How many of its attempts count against nothing: lost with their worker, or given back by it.
+    free_attempts: int
     due_at: datetime
     started_at: datetime
     # Lines in its log so far, from earlier attempts.
@@ -290,7 +291,7 @@ def claimed_run(row: RowMapping, started: RowMapping) -> ClaimedRun:
         retry=_retry_policy(row["job_retry"]),
         fencing_token=started["fencing_token"],
         attempt=row["attempt"] + 1,
-        crash_count=row["crash_count"],
+        free_attempts=row["crash_count"] + row["given_back_count"],
         due_at=row["due_at"],
         started_at=started["started_at"],
         log_lines=row["log_lines"],

@@ -168,7 +168,7 @@ def _details(
             "reason": None if reason is None else reason.value,
             "message": None if error is None else _storable(error.message),
             "error": None if error is None else error_record(error),
-            "crashes": 1 if attempt.given_back else 0,
+            "given_back": 1 if attempt.given_back else None,
             "delay_seconds": None if delay is None else delay.total_seconds(),
         }
     kept = {name: value for name, value in said.items() if value is not None}
@@ -193,7 +193,7 @@ def _retry_delay(attempt: FinishedAttempt) -> timedelta | None:
         # The run's own number: an edit of the job meanwhile does not change it.
         replace(run.retry, max_attempts=run.execution.max_attempts),
         run_id=run.id,
-        failed_attempts=run.attempt - run.crash_count,
+        failed_attempts=run.attempt - run.free_attempts,
         reason=error.reason,
         due_at=run.due_at,
         as_of=run.started_at + timedelta(seconds=attempt.entry_seconds + attempt.duration_seconds),

@@ -56,7 +56,7 @@ from app.services.schedules.timetables import (
 from app.store.audit import audit_entry, record_audit
 from app.store.calendars import read_calendars
 from app.store.control import share_control
-from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.counters import count_outcomes, count_recorded
 from app.store.database import Transaction, is_refused
 from app.store.events import record_changes
 from app.store.firing import (
@@ -345,7 +345,9 @@ def _advanced(schedule: RowMapping, plan: FiringPlan) -> AdvancedSchedule:
         return _stopped(schedule, plan)
     state, reason = ScheduleState.ACTIVE, None
     if plan.next_run_at is None:
-        state, reason = state_at_end(_timings(schedule["timings"]), schedule["end_at"])
+        state, reason = state_at_end(
+            _timings(schedule["timings"]), schedule["end_at"], schedule["timezone"]
+        )
     return AdvancedSchedule(
         id=schedule["id"],
         cursor_at=plan.cursor_at,
@@ -420,7 +422,7 @@ async def _write(transaction: Transaction, batch: _Batch) -> tuple[Fired, list[C
     inserted = await insert_runs(transaction, batch.rows)
     rows = [row for row in batch.rows if row.id in inserted]
     revisions = await advance_schedules(transaction, batch.advanced)
-    await count_outcomes(transaction, _count_records(rows))
+    await count_outcomes(transaction, count_recorded(rows))
     await _record_ends(transaction, batch)
     if batch.overrides:
         await settle_overrides(
@@ -463,21 +465,6 @@ def _audit_entry(batch: _Batch, row: AdvancedSchedule) -> dict[str, Any]:
         subject_id=row.id,
         summary=row.state_reason or "",
     )
-
-
-def _count_records(rows: Sequence[RunRow]) -> Iterable[OutcomeCounts]:
-    """Count what was recorded without a run: skips and misses, each range with its size."""
-    counts: dict[UUID, OutcomeCounts] = {}
-    for row in rows:
-        if row.state == RunState.QUEUED:
-            continue
-        count = counts.setdefault(row.schedule_id, OutcomeCounts(row.schedule_id))
-        size = row.range_count or 1
-        if row.state == RunState.SKIPPED:
-            count.skips += size
-        else:
-            count.misses += size
-    return counts.values()
 
 
 def _run_changes(rows: Sequence[RunRow]) -> Iterable[Change]:

@@ -1,13 +1,15 @@
 """The decision ledger: what became of a schedule's occurrence."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import text, update
 from sqlmodel import col, select
 
 from app.core.vocabulary import RunCause
 from app.models import Run
-from app.store.database import ReadConnection
+from app.store.database import ReadConnection, Transaction
 
 _CAUSES = (RunCause.SCHEDULE, RunCause.CATCH_UP)
 
@@ -44,3 +46,35 @@ async def read_range_over(
     if found is None or found[1] is None or found[1] < at:
         return None
     return await connection.get(Run, found[0])
+
+
+async def read_uncounted_range(
+    connection: ReadConnection, *, besides: Collection[UUID]
+) -> Run | None:
+    """Return the oldest range that is still to be counted; from the index of those alone."""
+    query = (
+        select(Run)
+        .where(
+            col(Run.range_end).is_not(None),
+            col(Run.range_count).is_(None),
+            # As the index says it.
+            text("reason IS DISTINCT FROM 'CIRCUIT_BREAKER'"),
+            col(Run.id).not_in(list(besides)),
+        )
+        .order_by(col(Run.id))
+        .limit(1)
+    )
+    return (await connection.exec(query)).first()
+
+
+async def set_range_count(transaction: Transaction, run_id: UUID, count: int) -> int | None:
+    """Write how many occurrences a range holds, once; None if it was written, or is no more."""
+    result = await transaction.execute(
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.range_count).is_(None))
+        .values(range_count=count, revision=col(Run.revision) + 1)
+        .returning(col(Run.revision))
+        .execution_options(synchronize_session=False)
+    )
+    revision: int | None = result.scalar_one_or_none()
+    return revision

@@ -45,7 +45,7 @@ class EndedAttempt:
     duration_seconds: float = 0.0
     # JSON, for those few that have anything to add: any of `outcome` (the attempt's state, where
     # it is not the run's), `worker`, `reason`, `message`, `error`, `result`, `crashes`,
-    # `delay_seconds`, `progress`, `progress_message`, `exit_code` and `http_status`.
+    # `given_back`, `delay_seconds`, `progress`, `progress_message`, `exit_code` and `http_status`.
     details: str | None = None
 
 

@@ -297,6 +297,7 @@ catch_ups = st.builds(
     st.sampled_from(CatchUpPolicy),
     window=st.one_of(st.just(timedelta(0)), lengths),
     limit=st.integers(1, 20),
+    per_minute=st.none() | st.integers(1, 600),
 )
 
 
@@ -342,7 +343,14 @@ def check_policy(found: FiringPlan, as_of: datetime, catch_up: CatchUp) -> None:
     assert len(caught_up) <= most[catch_up.policy]
     for record in caught_up:
         assert as_of - catch_up.window <= record.occurrence.nominal < as_of - GRACE
+    if catch_up.per_minute is not None and caught_up:
+        apart = timedelta(minutes=1) / catch_up.per_minute
+        assert [record.due_at for record in caught_up] == [
+            as_of + apart * turn for turn in range(len(caught_up))
+        ]
+    assert not found.is_implausible
     for record in found.records:
+        assert record.due_at is None or record.cause is RunCause.CATCH_UP
         assert (record.state is RunState.QUEUED) == (record.reason is None)
         if record.reason is RunReason.TOO_LATE:
             assert (record.range_end or record.occurrence.nominal) < as_of - catch_up.window
@@ -359,3 +367,35 @@ def test_planning_twice_from_the_cursor_repeats_nothing(
         return  # The plan was full.
     again = plan_firing(timetable, after=first.cursor_at, as_of=as_of, catch_up=catch_up)
     assert again.records == ()
+
+
+@given(
+    timetables(),
+    st.lists(lengths, min_size=1, max_size=6),
+    catch_ups,
+    st.sampled_from([timedelta(0), LOOK_AHEAD]),
+)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_however_the_ticks_come_each_occurrence_gets_one_record(
+    timetable: Timetable, gaps: list[timedelta], catch_up: CatchUp, look_ahead: timedelta
+) -> None:
+    """Ticks close together, ticks after outages: the cursor only moves on, and nothing is lost.
+
+    Made to fail by a tick that begins one step behind the cursor, or one before it.
+    """
+    total = sum(gaps, timedelta(0))
+    if timetable.count_between(NOON, NOON + total, 20_000, include_excluded=True)[0] == 20_000:
+        gaps = [min(gap, 10 * MINUTE) for gap in gaps]
+    now = cursor_at = NOON
+    records: list[PlannedRecord] = []
+    for gap in gaps:
+        now += gap
+        found = plan_firing(
+            timetable, after=cursor_at, as_of=now, catch_up=catch_up, look_ahead=look_ahead
+        )
+        assert found.cursor_at >= cursor_at
+        # A plan is bounded: what it queues, and a few rows for the stretches between.
+        assert len(found.records) <= 1_000 + 3 + 2 * catch_up.limit
+        records += found.records
+        cursor_at = found.cursor_at
+    assert accounted(timetable, records) == due(timetable, NOON, cursor_at)

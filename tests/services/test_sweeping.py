@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app.core.vocabulary import OnWorkerLost, OverlapPolicy
+from app.core.vocabulary import OnWorkerLost, OverlapPolicy, RunState
+from app.handlers.execution import Outcome
 from app.services.claiming import ClaimedRun
 from app.services.sweeping import MOST_CRASHES, sweep
 from app.store.queue import renew_leases
@@ -52,7 +53,7 @@ async def test_a_run_whose_lease_has_expired_is_queued_again(engine: Engine) -> 
     assert ("RUN", "LOST", 1) in await engine.changes()
     assert await engine.runtime.redis.zcard("tickwheel:doorbell") > 0
     [again] = (await engine.claim()).runs
-    assert (again.id, again.attempt, again.crash_count) == (run.id, 2, 1)
+    assert (again.id, again.attempt, again.free_attempts) == (run.id, 2, 1)
     assert again.fencing_token > run.fencing_token
 
 
@@ -99,6 +100,27 @@ async def test_the_late_end_of_a_lost_run_changes_nothing(engine: Engine) -> Non
     await sweep(engine.runtime)
     assert await engine.finish(ended(run, FAILED)) == 0
     assert await engine.state_of(run.id) == ("QUEUED", "WORKER_LOST")
+
+
+async def test_giving_a_run_back_is_no_crash_however_often(engine: Engine) -> None:
+    """Three deploys and one crash do not quarantine a run, nor use up its attempts.
+
+    Made to fail by counting what is given back among the crashes.
+    """
+    job_id = await engine.job(retry={"maxAttempts": 2, "initialDelaySeconds": 0})
+    run_id = await engine.run(job_id, max_attempts=2)
+    for _ in range(4):
+        [run] = (await engine.claim()).runs
+        await engine.finish(ended(run, Outcome(RunState.CANCELLED), given_back=True))
+    await engine.claim()
+    await lose(engine)
+    assert (await sweep(engine.runtime)).lost == 1
+    row = await engine.row("SELECT state, attempt, crash_count, given_back_count FROM run")
+    assert tuple(row.values()) == ("QUEUED", 5, 1, 4)
+    for state in ("QUEUED", "FAILED"):
+        [run] = (await engine.claim()).runs
+        await engine.finish(ended(run, FAILED))
+        assert (await engine.state_of(run_id))[0] == state
 
 
 async def test_racing_sweepers_take_a_run_back_once(database_url: str, redis_url: str) -> None:

@@ -46,7 +46,7 @@ def claimed(*, attempt: int = 1, max_attempts: int = 1, log_lines: int = 0) -> C
         retry=RetryPolicy(),
         fencing_token=1,
         attempt=attempt,
-        crash_count=0,
+        free_attempts=0,
         due_at=now,
         started_at=now,
         log_lines=log_lines,

@@ -110,7 +110,9 @@ class Run(Node):
     range_end: datetime | None = strawberry.field(
         description="For a recorded range: its last occurrence, inclusive."
     )
-    range_count: int | None = strawberry.field(description="For a recorded range: its size.")
+    range_count: int | None = strawberry.field(
+        description="For a recorded range: its size; null until a very long one has been counted."
+    )
     created_at: datetime = strawberry.field(description="When it was recorded.")
     started_at: datetime | None = strawberry.field(description="Entry into the handler.")
     finished_at: datetime | None = strawberry.field(description="The end.")

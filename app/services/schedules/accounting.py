@@ -4,7 +4,7 @@ Used by whoever moves a schedule's cursor outside a tick, inside the transaction
 schedule.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from app.models.columns import new_id
 from app.services.access import Principal
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import Subject, Written, note_change
-from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.counters import count_outcomes, count_recorded
 from app.store.database import Transaction
 from app.store.firing import RunRow, insert_runs, to_json
 from app.store.overrides import (
@@ -64,7 +64,7 @@ def next_columns(
         state, reason = ScheduleState.COMPLETED, "It has made all its runs."
     else:
         timings = [timing_from_json(timing) for timing in schedule["timings"]]
-        state, reason = state_at_end(timings, schedule["end_at"])
+        state, reason = state_at_end(timings, schedule["end_at"], schedule["timezone"])
     return {**columns, "state": state, "state_reason": reason}
 
 
@@ -204,7 +204,7 @@ async def write_runs(
     """Insert runs and records, count the records, and tell of them."""
     inserted = await insert_runs(transaction, rows)
     new_rows = [row for row in rows if row.id in inserted]
-    await count_outcomes(transaction, _misses(new_rows))
+    await count_outcomes(transaction, count_recorded(new_rows))
     await note_change(
         transaction,
         written,
@@ -215,11 +215,3 @@ async def write_runs(
         parent_ids=[row.schedule_id for row in new_rows],
     )
     written.rings = written.rings or any(row.state == RunState.QUEUED for row in new_rows)
-
-
-def _misses(rows: Iterable[RunRow]) -> list[OutcomeCounts]:
-    return [
-        OutcomeCounts(row.schedule_id, misses=row.range_count or 1)
-        for row in rows
-        if row.state == RunState.MISSED
-    ]

@@ -55,7 +55,7 @@ async def _expire(runtime: Runtime, project_id: UUID, schedule_id: UUID) -> bool
             return False
         await _account_for_pause(transaction, written, principal, schedule)
         timings = [timing_from_json(timing) for timing in schedule.timings]
-        state, reason = state_at_end(timings, schedule.end_at)
+        state, reason = state_at_end(timings, schedule.end_at, schedule.timezone)
         changes = {
             "state": state,
             "state_reason": reason,

@@ -29,7 +29,7 @@ from app.models import Schedule
 from app.services.schedules.accounting import next_columns, run_row
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import Subject
-from app.store.counters import OutcomeCounts, count_outcomes
+from app.store.counters import count_outcomes, count_recorded
 from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.firing import AdvancedSchedule, insert_runs, to_json
@@ -226,10 +226,7 @@ async def _write_missed(
     rows = [run_row(schedule, jobs[schedule.job_id], record) for schedule, record in missed]
     inserted = await insert_runs(transaction, rows)
     new_rows = [row for row in rows if row.id in inserted]
-    await count_outcomes(
-        transaction,
-        [OutcomeCounts(row.schedule_id, misses=row.range_count or 1) for row in new_rows],
-    )
+    await count_outcomes(transaction, count_recorded(new_rows))
     for row in new_rows:
         done.changes.append(
             Change(

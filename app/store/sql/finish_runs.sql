@@ -23,6 +23,8 @@ WITH ended AS (
            error = given.details -> 'error',
            result = given.details -> 'result',
            crash_count = run.crash_count + coalesce((given.details ->> 'crashes')::integer, 0),
+           given_back_count = run.given_back_count
+               + coalesce((given.details ->> 'given_back')::integer, 0),
            progress = coalesce((given.details ->> 'progress')::double precision, run.progress),
            progress_message = coalesce(given.details ->> 'progress_message', run.progress_message),
            next_attempt_at = CASE WHEN given.state = 'QUEUED'

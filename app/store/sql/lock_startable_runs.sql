@@ -24,7 +24,8 @@ WITH startable AS MATERIALIZED (
 )
 SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_id,
        startable.overlap, startable.tier, startable.next_attempt_at, startable.due_at, startable.scheduled_for,
-       startable.parameters, startable.attempt, startable.crash_count, startable.max_attempts,
+       startable.parameters, startable.attempt,
+       startable.crash_count, startable.given_back_count, startable.max_attempts,
        startable.cause, startable.queue, startable.cancel_requested_at,
        CASE WHEN startable.attempt = 0 THEN 0 ELSE (
            SELECT coalesce(max(chunk.sequence + greatest(chunk.line_count, 1) - 1), 0)
