@@ -352,7 +352,8 @@ CASE cause
     ELSE 0
 END) STORED NOT NULL,
     backfill_id uuid,
-    CONSTRAINT run_attempts CHECK ((attempt <= (max_attempts + crash_count))),
+    given_back_count integer DEFAULT 0 NOT NULL,
+    CONSTRAINT run_attempts CHECK ((attempt <= ((max_attempts + crash_count) + given_back_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
     CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
     CONSTRAINT run_finished_is_over CHECK ((((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) = (finished_at IS NULL))),
@@ -744,6 +745,8 @@ CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DES
 CREATE INDEX run_reason ON public.run USING btree (project_id, reason, id) WHERE (reason IS NOT NULL);
 
 CREATE INDEX run_times ON public.run USING brin (finished_at, scheduled_for) WITH (pages_per_range='32', autosummarize='on');
+
+CREATE INDEX run_uncounted ON public.run USING btree (id) WHERE ((range_end IS NOT NULL) AND (range_count IS NULL) AND ((reason)::text IS DISTINCT FROM 'CIRCUIT_BREAKER'::text));
 
 CREATE INDEX run_unsuccessful ON public.run USING btree (project_id, state, id) WHERE ((state)::text = ANY ((ARRAY['FAILED'::character varying, 'TIMED_OUT'::character varying, 'CANCELLED'::character varying, 'LOST'::character varying, 'SKIPPED'::character varying, 'MISSED'::character varying])::text[]));
 

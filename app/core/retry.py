@@ -87,6 +87,17 @@ def next_attempt_delay(
     return delay
 
 
+def may_follow_a_lost_attempt(policy: RetryPolicy, *, due_at: datetime, as_of: datetime) -> bool:
+    """Return whether a run is tried again whose worker is gone.
+
+    At once, and without using up an attempt, for it is not the job's fault; but not where the
+    policy leaves lost workers out, nor beyond its maximum age.
+    """
+    if FailureReason.WORKER_LOST not in policy.retry_on:
+        return False
+    return policy.max_age is None or as_of <= due_at + policy.max_age
+
+
 def backoff_delay(policy: RetryPolicy, *, run_id: UUID, failed_attempts: int) -> timedelta:
     """Return the policy's delay after so many failed attempts, with its jitter."""
     initial = policy.initial_delay.total_seconds()

@@ -6,10 +6,12 @@ Every worker sweeps every few seconds; any of them may find a thing, and one of 
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 import structlog
 from sqlalchemy import RowMapping
 
 from app.core.ids import Kind, public_id
+from app.core.retry import RetryPolicy, may_follow_a_lost_attempt
 from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
 from app.handlers.execution import Failure
 from app.runtime import Runtime
@@ -90,7 +92,7 @@ def _ended(row: RowMapping) -> queue.EndedAttempt:
     state, reason, message = RunState.QUEUED, RunReason.WORKER_LOST, "Its worker was lost."
     if row["cancel_requested_at"] is not None:
         state, reason = RunState.CANCELLED, RunReason.CANCEL_REQUESTED
-    elif row["on_worker_lost"] == OnWorkerLost.FAIL:
+    elif row["on_worker_lost"] == OnWorkerLost.FAIL or not _may_be_tried_again(row):
         state = RunState.LOST
     elif crashes >= MOST_CRASHES:
         state, reason = RunState.LOST, RunReason.QUARANTINED
@@ -111,6 +113,11 @@ def _ended(row: RowMapping) -> queue.EndedAttempt:
             }
         ),
     )
+
+
+def _may_be_tried_again(row: RowMapping) -> bool:
+    policy = RetryPolicy.from_json(orjson.loads(row["job_retry"]))
+    return may_follow_a_lost_attempt(policy, due_at=row["due_at"], as_of=row["as_of"])
 
 
 _LOST = Failure(FailureReason.WORKER_LOST, "WorkerLost", "The worker gave no sign of life.")

@@ -118,12 +118,18 @@ async def read_attempts(
     return attempts
 
 
-async def read_waiting_runs(connection: ReadConnection, schedule_id: UUID) -> list[UUID]:
-    """Return the schedule's queued runs that have not started."""
-    query = select(Run.id).where(
-        col(Run.schedule_id) == schedule_id, col(Run.state) == RunState.QUEUED
+async def lock_waiting_runs(transaction: Transaction, schedule_id: UUID) -> list[UUID]:
+    """Hold the schedule's queued runs, and return them.
+
+    One that is being claimed at this moment starts. Waiting for its claim would be a deadlock: the
+    caller holds the schedule, and the claim may be waiting for that.
+    """
+    query = (
+        select(Run.id)
+        .where(col(Run.schedule_id) == schedule_id, col(Run.state) == RunState.QUEUED)
+        .with_for_update(skip_locked=True)
     )
-    return list((await connection.exec(query)).all())
+    return list((await transaction.exec(query)).all())
 
 
 async def read_workers_by_id(

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.retry import RetryPolicy, backoff_delay, next_attempt_delay
+from app.core.retry import (
+    RetryPolicy,
+    backoff_delay,
+    may_follow_a_lost_attempt,
+    next_attempt_delay,
+)
 from app.core.vocabulary import Backoff, FailureReason
 
 DUE = datetime(2030, 1, 1, tzinfo=UTC)
@@ -105,6 +110,23 @@ def test_no_attempt_starts_beyond_the_maximum_age() -> None:
     policy = RetryPolicy(max_attempts=5, jitter=False, max_age=60 * SECOND)
     assert delay_after(policy, 1, as_of=DUE + 50 * SECOND) == 10 * SECOND
     assert delay_after(policy, 1, as_of=DUE + 51 * SECOND) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "late", "expected"),
+    [
+        (RetryPolicy(), timedelta(days=400), True),
+        # Attempts are not counted: it is not the job's fault.
+        (RetryPolicy(max_attempts=1), timedelta(0), True),
+        (RetryPolicy(retry_on=(FailureReason.ERROR,)), timedelta(0), False),
+        (RetryPolicy(max_age=timedelta(minutes=5)), timedelta(minutes=5), True),
+        (RetryPolicy(max_age=timedelta(minutes=5)), timedelta(minutes=5, seconds=1), False),
+    ],
+)
+def test_a_run_whose_worker_is_gone_is_tried_again_unless_the_policy_says_otherwise(
+    policy: RetryPolicy, late: timedelta, expected: bool
+) -> None:
+    assert may_follow_a_lost_attempt(policy, due_at=DUE, as_of=DUE + late) is expected
 
 
 @given(policies)

@@ -251,3 +251,59 @@ async def test_the_range_over_an_instant_is_found_in_the_index_alone(api: Api) -
         )
         assert "Index Only Scan using run_range" in "\n".join(plan.scalars())
     assert hourly.id
+
+
+async def test_what_its_circuit_breaker_stopped_is_told(api: Api) -> None:
+    hourly = await Hourly.of(api)
+    async with api.runtime.database.transaction() as transaction:
+        await transaction.execute(
+            text(
+                "UPDATE schedule SET next_run_at = now(), cursor_at = now() - interval '1 s',"
+                " timings = jsonb_build_array(jsonb_build_object('interval', jsonb_build_object("
+                "'everySeconds', 0.001, 'anchor', now())))"
+            )
+        )
+    await fire_due(api.runtime)
+    async with api.runtime.database.transaction() as transaction:
+        stopped_at = (await transaction.execute(text("SELECT scheduled_for FROM run"))).scalar_one()
+    stopped = await why(api, hourly.id, stopped_at)
+    assert verdict(stopped) == ("MISSED", "CIRCUIT_BREAKER", True)
+    later = await why(api, hourly.id, stopped_at + HOUR)
+    assert verdict(later) == ("WILL_SKIP", "CIRCUIT_BREAKER", True)
+    assert "mend it by an edit" in later["message"]
+
+
+async def test_a_pause_that_will_be_probed_says_when(api: Api) -> None:
+    hourly = await Hourly.of(api)
+    first, *_ = next_hours(1)
+    await api.data(PAUSE, input={"id": hourly.id, "reason": "Failing."})
+    async with api.runtime.database.transaction() as transaction:
+        await transaction.execute(
+            text(
+                "UPDATE schedule SET probe_at = now() + interval '1 hour', probe_after_seconds = 60"
+            )
+        )
+    waiting = await why(api, hourly.id, first)
+    assert verdict(waiting) == ("PAUSED", "PAUSED", True)
+    assert "one run is let through" in waiting["message"]
+
+
+async def test_what_was_skipped_for_spacing_or_at_a_limit_is_told(api: Api) -> None:
+    hourly = await Hourly.of(api)
+    first, second = next_hours(2)
+    await hourly.tick(first)
+    await hourly.tick(second)
+    async with api.runtime.database.transaction() as transaction:
+        for instant, reason in ((first, "SPACING"), (second, "LIMIT")):
+            await transaction.execute(
+                text(
+                    "UPDATE run SET state = 'SKIPPED', reason = :reason, finished_at = now()"
+                    " WHERE scheduled_for = :instant"
+                ),
+                {"reason": reason, "instant": instant},
+            )
+    spaced, limited = await why(api, hourly.id, first), await why(api, hourly.id, second)
+    assert verdict(spaced) == ("SKIPPED", "SPACING", True)
+    assert "spacing" in spaced["message"]
+    assert verdict(limited) == ("SKIPPED", "LIMIT", True)
+    assert "maxRuns" in limited["message"]

@@ -66,6 +66,17 @@ async def test_a_run_that_may_only_begin_once_is_lost(engine: Engine) -> None:
     assert await engine.counters(run.schedule_id) == {"runs": 1, "failures": 1, "in_a_row": 1}
 
 
+@pytest.mark.parametrize("retry", [{"retryOn": ["ERROR", "TIMEOUT"]}, {"maxAgeSeconds": 60}])
+async def test_a_lost_run_is_not_tried_again_where_the_policy_leaves_that_out(
+    engine: Engine, retry: dict[str, Any]
+) -> None:
+    """Made to fail by a sweep that does not look at the job's policy."""
+    run = await started(engine, retry=retry)
+    await lose(engine)
+    await sweep(engine.runtime)
+    assert await engine.state_of(run.id) == ("LOST", "WORKER_LOST")
+
+
 async def test_a_lost_run_can_be_the_failure_that_pauses_its_schedule(engine: Engine) -> None:
     await started(engine, on_worker_lost=OnWorkerLost.FAIL)
     await engine.rows("UPDATE schedule SET pause_after_failures = 1")

@@ -36,7 +36,7 @@ from app.store.instants import read_now
 from app.store.jobs import read_job
 from app.store.overrides import read_standing_overrides, settle_due_overrides
 from app.store.queue import ClosedRun, close_queued_runs
-from app.store.runs import read_waiting_runs
+from app.store.runs import lock_waiting_runs
 from app.store.schedules import (
     ScheduleRecord,
     forget_failures,
@@ -316,7 +316,7 @@ async def _cancel_waiting(
 ) -> None:
     waiting = [
         ClosedRun(run_id, RunState.CANCELLED.value, RunReason.ARCHIVED.value)
-        for run_id in await read_waiting_runs(transaction, schedule.id)
+        for run_id in await lock_waiting_runs(transaction, schedule.id)
     ]
     closed = await close_queued_runs(transaction, waiting)
     await note_change(

@@ -4,7 +4,8 @@
 -- renew what is theirs. SKIP LOCKED: another sweeper, or the worker itself that is finishing it.
 SELECT run.id, run.project_id, run.job_id, run.schedule_id, run.attempt, run.crash_count,
        run.max_attempts, run.fencing_token, run.started_at, run.cancel_requested_at,
-       run.queue, job.kind AS job_kind, job.on_worker_lost, worker.host || ':' || worker.pid AS worker, now() AS as_of
+       run.queue, run.due_at, job.kind AS job_kind, job.on_worker_lost, job.retry::text AS job_retry,
+       worker.host || ':' || worker.pid AS worker, now() AS as_of
   FROM run
   JOIN job ON job.id = run.job_id
   LEFT JOIN worker ON worker.id = run.worker_id
