@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check format schema lock bench clean
+.PHONY: help run test faults check format schema lock bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ run: $(READY) ## Start Tickwheel here: PostgreSQL, Redis, API and worker in one 
 
 test: $(READY) ## Run every test on embedded services
 	@$(BIN)/python -m tests.run
+
+faults: $(READY) ## Every fault in its long form, and many simulated seeds (about half an hour)
+	@$(BIN)/python -m tests.faults
 
 check: $(READY) ## What CI runs: format, lint, types, imports, generated files, tests
 	$(BIN)/ruff format --check .

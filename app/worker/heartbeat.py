@@ -87,14 +87,14 @@ class Heartbeat:
         try:
             while not self._stopping.is_set():
                 self._wanted.clear()
-                pause_seconds = await self._beat_once(database)
+                pause_seconds = await self.beat_once(database)
                 # However many ask, this is the least time from one beat to the next.
                 await asyncio.to_thread(self._stopping.wait, _LEAST_PAUSE_SECONDS)
                 await asyncio.to_thread(self._wanted.wait, pause_seconds)
         finally:
             await database.close()
 
-    async def _beat_once(self, database: Database) -> float:
+    async def beat_once(self, database: Database) -> float:
         """Beat, and return how long to wait before the next time."""
         begun_at = elapsed_seconds()
         lapses_at = self._renewed_at + self._intervals.lease_seconds

@@ -6,7 +6,7 @@ and the clusters of real processes collect theirs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -112,6 +112,15 @@ class Evidence:
                     Try(*key, line.pid, line.at, min(known, default=None), released.get(key))
                 )
         return tries
+
+    def of_schedules(self, schedule_ids: Iterable[UUID]) -> "Evidence":
+        """Return what there is about the runs of these schedules alone."""
+        wanted = set(schedule_ids)
+        records = {
+            id_: record for id_, record in self.records.items() if record.schedule_id in wanted
+        }
+        lines = [line for line in self.lines if line.run_id in records]
+        return replace(self, records=records, lines=lines)
 
     def tries_of(self) -> dict[UUID, list[Try]]:
         """Return the tries of each run, in the order in which they began."""
