@@ -21,6 +21,7 @@ import asyncpg
 
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _POLL_SECONDS = 0.005
+_MOST_POLLS = 1_000
 
 _SIMULATED = """
 CREATE SCHEMA simulation;
@@ -69,6 +70,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.awaited: set[Any] = set()
         # Of those, the ones that wait for a lock: they are not waited for.
         self.blocked: set[Any] = set()
+        # Of whom nothing was heard for so long that something is wrong with them.
+        self.given_up: set[Any] = set()
         super().__init__(_Selector(self))
 
     def time(self) -> float:
@@ -87,11 +90,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def must_wait(self) -> bool:
         """Return whether an answer will come by itself. Asks PostgreSQL who waits for a lock."""
         self.blocked &= self.awaited
-        if self.awaited - self.blocked:
-            return True
-        if self.blocked:
+        self.given_up &= self.awaited
+        if self.blocked and not self.awaited - self.blocked - self.given_up:
             self.find_blocked()
-        return bool(self.awaited - self.blocked)
+        return bool(self.awaited - self.blocked - self.given_up)
 
     def find_blocked(self) -> None:
         """Ask PostgreSQL which of the awaited wait for a lock."""
@@ -111,10 +113,13 @@ class _Selector(selectors.DefaultSelector):
         events = super().select(0)
         if events or (timeout is not None and timeout <= 0):
             return events
+        polls = 0
         while self._loop.must_wait():
             if events := super().select(_POLL_SECONDS):
                 return events
             self._loop.find_blocked()
+            if (polls := polls + 1) >= _MOST_POLLS:
+                self._loop.given_up |= self._loop.awaited
         if timeout is None:
             # No timer is left. Whoever waits for a lock is freed by the detector of deadlocks.
             return super().select(_POLL_SECONDS)
