@@ -59,6 +59,12 @@ class TimeRange:
             bounds.append(column < self.lt)
         return and_(true(), *bounds)
 
+    def is_apart(self, as_of: datetime) -> bool:
+        """Return whether less time lies in the stretch than between it and `as_of`."""
+        if self.gte is None or self.lt is None:
+            return False
+        return self.lt - self.gte < as_of - self.lt
+
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
@@ -98,6 +104,14 @@ class RunFilter:
             *_tagged(Run.tags, self.tags),
             *_within((Run.scheduled_for, self.scheduled_for), (Run.finished_at, self.finished_at)),
             *_nested(self),
+        )
+
+    def is_apart(self, as_of: datetime) -> bool:
+        """Return whether it leaves a stretch of time to which it is further than it is long."""
+        stretches = (self.scheduled_for, self.finished_at)
+        parts = any(part.is_apart(as_of) for part in self.all_of)
+        return parts or any(
+            stretch is not None and stretch.is_apart(as_of) for stretch in stretches
         )
 
 

@@ -13,10 +13,11 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlmodel import col, select
 
+from app.core.clock import utc_now
 from app.models import Run, Schedule
 from app.store.database import Database, ReadConnection
 from app.store.filters import RunFilter, ScheduleFilter
-from app.store.pages import plan_for_values
+from app.store.pages import in_no_index, plan_for_values
 from app.store.schedules import ScheduleRecord, select_records
 
 
@@ -68,10 +69,11 @@ async def read_newest_runs(
 ) -> list[Run]:
     """Return the newest runs that pass the filter."""
     await plan_for_values(connection)
+    id_column = in_no_index(Run.id) if narrowed.is_apart(utc_now()) else col(Run.id)
     query = (
         select(Run)
         .where(col(Run.project_id) == project_id, narrowed.condition())
-        .order_by(col(Run.id).desc())
+        .order_by(id_column.desc())
         .limit(limit)
     )
     return list((await connection.exec(query)).all())

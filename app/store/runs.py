@@ -11,11 +11,20 @@ from uuid import UUID
 from sqlalchemy import Select
 from sqlmodel import col, select
 
+from app.core.clock import utc_now
 from app.core.vocabulary import RunState
 from app.models import Attempt, Job, Run, Schedule, Worker
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import RunFilter
-from app.store.pages import Order, Page, PageRequest, count_up_to, plan_for_values, read_page
+from app.store.pages import (
+    Order,
+    Page,
+    PageRequest,
+    count_up_to,
+    in_no_index,
+    plan_for_values,
+    read_page,
+)
 
 
 async def read_run(connection: ReadConnection, project_id: UUID, run_id: UUID) -> Run | None:
@@ -48,10 +57,11 @@ async def read_newest_ids(
 ) -> list[UUID]:
     """Return the ids of the newest runs that pass a filter."""
     await plan_for_values(connection)
+    id_column = in_no_index(Run.id) if narrowed.is_apart(utc_now()) else col(Run.id)
     query = (
         select(Run.id)
         .where(col(Run.project_id) == project_id, narrowed.condition())
-        .order_by(col(Run.id).desc())
+        .order_by(id_column.desc())
         .limit(limit)
     )
     return list((await connection.exec(query)).all())
@@ -63,10 +73,22 @@ def select_runs(project_id: UUID, narrowed: RunFilter) -> Select[Any]:
 
 
 async def page_runs(
-    connection: ReadConnection, query: Select[Any], order: Order, page: PageRequest
+    connection: ReadConnection,
+    query: Select[Any],
+    order: Order,
+    page: PageRequest,
+    *,
+    narrowed: RunFilter,
 ) -> Page[Run]:
-    """Return one page of runs."""
-    found = await read_page(connection, query, id_column=col(Run.id), order=order, page=page)
+    """Return one page of the runs that `narrowed` let into the query."""
+    found = await read_page(
+        connection,
+        query,
+        id_column=col(Run.id),
+        order=order,
+        page=page,
+        sorts=narrowed.is_apart(utc_now()),
+    )
     return Page([row[0] for row in found.items], found.has_previous, found.has_next)
 
 

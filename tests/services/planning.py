@@ -62,10 +62,15 @@ class Planning:
 
     async def runs(self, schedule: Schedule) -> list[Run]:
         """Return every record of the schedule, the earliest occurrence first."""
-        query = select_runs(PROJECT, RunFilter(schedule_id=schedule.id))
+        narrowed = RunFilter(schedule_id=schedule.id)
+        query = select_runs(PROJECT, narrowed)
         async with self.runtime.database.reading(PROJECT) as connection:
             page = await page_runs(
-                connection, query, Order(None, descending=False), PageRequest(1_000)
+                connection,
+                query,
+                Order(None, descending=False),
+                PageRequest(1_000),
+                narrowed=narrowed,
             )
         return sorted(page.items, key=lambda run: run.scheduled_for)
 

@@ -22,6 +22,8 @@ INDEXES = {
     "page: QUEUED, none": {"run_queue", "run_blocked"},
     "page: for a rare reason": {"run_reason"},
     "page: ended in an hour": {"run_times"},
+    "page: due in an hour": {"run_times"},
+    "backfill: 1,000 occurrences": {"run_occurrence", "run_again"},
     "page: of an unknown backfill": {"run_of_backfill"},
 }
 
@@ -64,7 +66,7 @@ async def check_lists_are_planned_for_their_values(subject: Subject) -> None:
     query = select_runs(PROJECT, RunFilter())
     order, page = Order(None, descending=True), PageRequest(1)
     for read in (
-        lambda connection: page_runs(connection, query, order, page),
+        lambda connection: page_runs(connection, query, order, page, narrowed=RunFilter()),
         lambda connection: count_runs(connection, query, 1),
         lambda connection: read_newest_runs(connection, PROJECT, RunFilter(), 1),
         lambda connection: read_newest_ids(connection, PROJECT, RunFilter(), limit=1),

@@ -305,7 +305,9 @@ class RunConnection:
         )
         query = select_runs(context.principal.project_id, whole)
         async with context.reading() as connection:
-            page = await page_runs(connection, query, stored_order, window.request(name))
+            page = await page_runs(
+                connection, query, stored_order, window.request(name), narrowed=whole
+            )
         column = stored_order.column
         cursors, info = page_info(page, name, lambda row: SortKey(_value_of(row, column), row.id))
         nodes = [Run.of(row) for row in page.items]
