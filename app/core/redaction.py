@@ -67,9 +67,13 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
     if not secrets:
         return None
     forms = {form for secret in secrets for form in _forms(secret)}
-    # The longest first: a form may be the beginning of another.
-    ordered = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(re.escape(form) for form in ordered))
+    # By their first characters, so that at most places of a text hardly any is tried; the longest
+    # first, as a form may be the beginning of another.
+    rests: dict[str, list[str]] = {}
+    for form in sorted(forms, key=lambda form: (-len(form), form)):
+        rests.setdefault(form[0], []).append(re.escape(form[1:]))
+    groups = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in rests.items())
+    return re.compile("|".join(groups))
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Requests made from templates, references, signatures; what comes of their answers.
 
-Breaks that were tried: values are not encoded in a path; a secret's own text is read as a template;
-a redirect keeps the headers that hold secrets; 404 is tried again.
+Breaks that were tried: values are not encoded in a path; a reference is not the template of its
+secret; a redirect keeps the headers that hold secrets; 404 is tried again.
 """
 
 import base64

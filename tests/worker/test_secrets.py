@@ -1,8 +1,8 @@
 """Secrets reach the jobs that refer to them, and appear nowhere else.
 
 Breaks that were tried: `Handlers.execute` passes the output or the outcome on unredacted; the
-process-wide log does not strike out (with a handler that logs); `check_parameters` at the run
-reports the value itself. Each fails `test_no_kind_of_job_leaves_a_secret_anywhere`.
+process-wide log does not strike out (with a job that logs). Each fails
+`test_no_kind_of_job_leaves_a_secret_anywhere`.
 """
 
 import base64
