@@ -8,7 +8,7 @@ repeating itself costs latency, never a message.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -75,14 +75,11 @@ class FeedHub:
     @asynccontextmanager
     async def listening(self, run_id: UUID) -> AsyncIterator[Bell]:
         """Hang up a bell that rings when a run has changed, or its log has grown."""
-        async with self._reading:
-            await self._begin()
-            bell = self._bells.listening(run_id.hex)
-            rings = bell.__enter__()
-        try:
-            yield rings
-        finally:
-            bell.__exit__(None, None, None)
+        with ExitStack() as stack:
+            async with self._reading:
+                await self._begin()
+                bell = stack.enter_context(self._bells.listening(run_id.hex))
+            yield bell
 
     async def _begin(self) -> None:
         """Begin to follow the changes, for the first who watches."""
@@ -136,7 +133,10 @@ class FeedHub:
                     deliveries = [await read_delivery(connection, batch, feed) for feed in feeds]
             self._position = after
             self._hand_out(feeds, deliveries)
-            self._bells.ring(entry.entity_id.hex for entry in batch.entries)
+            if deliveries is None:
+                self._bells.ring_all()
+            else:
+                self._bells.ring(entry.entity_id.hex for entry in batch.entries)
             return len(batch.entries)
 
     def _hand_out(
