@@ -244,21 +244,29 @@ async def test_a_backfill_of_what_is_missing_keeps_what_it_has_still_to_look_at(
 async def test_archived_schedules_and_jobs_go_for_good_once_their_runs_have_gone(
     engine: Engine,
 ) -> None:
-    """Fails if they go with the archiving alone: their runs would have no schedule."""
+    """Fails if they are to go with the archiving alone: PostgreSQL refuses that, and none goes."""
     job_id, now = await engine.job(), await engine.now()
     schedule_id = await engine.schedule(
+        job_id, cursor_at=now, next_run_at=None, state=ScheduleState.ARCHIVED
+    )
+    empty = await engine.schedule(
         job_id, cursor_at=now, next_run_at=None, state=ScheduleState.ARCHIVED
     )
     living = await engine.schedule(cursor_at=now, next_run_at=now + DAY)
     run_id = await aged_run(engine, job_id, schedule_id, age=RETENTION - MINUTE)
     await engine.rows(
-        "UPDATE schedule SET archived_at = now() - interval '91 days' WHERE id = :id",
+        "UPDATE schedule SET archived_at = now() - interval '91 days' WHERE id IN (:id, :empty)",
         id=schedule_id,
+        empty=empty,
     )
     await engine.rows(
         "UPDATE job SET archived_at = now() - interval '91 days' WHERE id = :id", id=job_id
     )
-    assert (await prune(engine.runtime, {})).removed == 0
+    assert (await prune(engine.runtime, {})).removed == 1
+    assert [row["id"] for row in await engine.rows("SELECT id FROM schedule ORDER BY id")] == [
+        schedule_id,
+        living,
+    ]
     await engine.rows("UPDATE run SET finished_at = finished_at - interval '1 hour'")
     await engine.rows("UPDATE project SET retention_seconds = retention_seconds - 3600")
     assert (await prune(engine.runtime, {})).removed == 3
@@ -267,6 +275,7 @@ async def test_archived_schedules_and_jobs_go_for_good_once_their_runs_have_gone
     assert await engine.rows("SELECT 1 FROM job WHERE id = :id", id=job_id) == []
     audit = await engine.rows("SELECT action, actor FROM audit ORDER BY id")
     assert [(row["action"], row["actor"]["kind"]) for row in audit] == [
+        ("schedulePurge", "SYSTEM"),
         ("schedulePurge", "SYSTEM"),
         ("jobPurge", "SYSTEM"),
     ]
