@@ -117,3 +117,21 @@ async def _until_waiting(api: Api, count: int) -> None:
             async with api.runtime.database.reading(None) as connection:
                 if (await connection.execute(query)).scalar_one() == count:
                     return
+
+
+async def test_status_stream_goes_on_when_postgresql_comes_back(
+    mortal: EmbeddedPostgres, redis_url: str
+) -> None:
+    """Without the wait for PostgreSQL the stream ends with an error when it is killed."""
+    query = 'subscription { schedulerStatus(minInterval: "PT0.2S") { activeSchedules } }'
+    async with running_api(mortal.url, redis_url) as api:
+        job_id = await api.create_job("watched")
+        async with api.watching(query) as stream:
+            before = (await anext(stream))["activeSchedules"]
+            await mortal.kill()
+            assert await ready(api) == 503
+            await mortal.start()
+            await eventually_ready(api)
+            await api.create_schedule(job_id, "watched")
+            while (await anext(stream))["activeSchedules"] != before + 1:
+                pass

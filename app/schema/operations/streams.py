@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Annotated
 
 import strawberry
+import structlog
 
 from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid
 from app.core.ids import Kind
 from app.core.vocabulary import LogLevel
 from app.schema.context import Context, Info
+from app.schema.errors import is_away
 from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter, ScheduleFilter
 from app.schema.scalars import Cursor
@@ -36,6 +38,7 @@ from app.store import filters as store
 
 _AT_LEAST_EVERY = 15.0
 _LOOK_EVERY = 5.0
+_log = structlog.get_logger(__name__)
 After = Annotated[
     Cursor | None,
     strawberry.argument(
@@ -174,12 +177,24 @@ class Streams:
             raise Invalid("minInterval lies between PT0.1S and PT15S.", path=("minInterval",))
         told, told_at = None, 0.0
         while True:
-            status = SchedulerStatus.of(await info.context.status.read())
+            status = await _read_status(info.context, pause)
             essence = _essence(status)
             if essence != told or elapsed_seconds() - told_at >= _AT_LEAST_EVERY:
                 told, told_at = essence, elapsed_seconds()
                 yield status
             await _wait_for_news(info.context, pause, told_at + _AT_LEAST_EVERY)
+
+
+async def _read_status(context: Context, pause: float) -> SchedulerStatus:
+    """Read the status; while PostgreSQL is away, wait for it instead of ending the stream."""
+    while True:
+        try:
+            return SchedulerStatus.of(await context.status.read())
+        except Exception as error:
+            if not is_away(error):
+                raise
+            _log.warning("database.away", error=str(error))
+            await asyncio.sleep(pause)
 
 
 async def _wait_for_news(context: Context, pause: float, until: float) -> None:
