@@ -4,6 +4,8 @@ A loop never ends over an exception. A worker that dies takes the runs it has in
 a defect that one row provokes would do so in every worker, one after the other.
 """
 
+import asyncio
+
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
@@ -11,7 +13,15 @@ _LONGEST_TEXT = 300
 
 
 def note_failure(log: FilteringBoundLogger, event: str, error: Exception) -> None:
-    """Log one line for a server that is away, the whole story for a defect."""
+    """Log one line for a server that is away, the whole story for a defect.
+
+    Raises CancelledError instead if the loop was told to end: what tidies up after a cancellation
+    may fail over a broken connection, and that error then hides the cancellation. A loop that went
+    on would never end, since a task group cancels its members only once.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
     # Without the statement, which SQLAlchemy's own text repeats.
     cause = error.orig if isinstance(error, DBAPIError) else error
     text = f"{type(cause).__name__}: {cause}"[:_LONGEST_TEXT]
