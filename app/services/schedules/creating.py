@@ -17,6 +17,7 @@ from app.core.time import Timetable
 from app.core.vocabulary import ChangeKind, Role, RunCause, RunState, ScheduleState
 from app.models import Job, Schedule, ScheduleCounters
 from app.models.columns import new_id
+from app.models.new_rows import new_row
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.findings import Findings
@@ -233,7 +234,7 @@ class _Creation:
             "definition_hash": definition_hash(request.job_id, columns),
             "runs_made": 0,
         }
-        schedule = Schedule(**whole, **self._standing(request, whole))
+        schedule = new_row(Schedule, {**whole, **self._standing(request, whole)})
         for index in past_instants(request.fields):
             self._note_past(schedule, index)
         return schedule
