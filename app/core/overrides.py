@@ -6,15 +6,14 @@ there (`Overridden`), and the override becomes a record of its own when it fires
 So every instant is accounted for once: by a run, by a range, or by an override that still waits.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
 from app.core.time import Occurrence, Timetable, local_time
+from app.core.time.omitting import Omitting
 from app.core.vocabulary import OccurrenceAction
 
 _TICK: Final = timedelta(microseconds=1)
@@ -89,83 +88,11 @@ def overridden(timetable: Timetable, overrides: Collection[Override]) -> Timetab
     return Overridden(timetable, [override.at for override in overrides])
 
 
-class Overridden(Timetable):
+class Overridden(Omitting):
     """The occurrences of a timetable, without those that overrides account for."""
 
-    __slots__ = ("_instants", "_timetable")
-
-    def __init__(self, timetable: Timetable, instants: Collection[datetime]) -> None:
-        self._timetable = timetable
-        self._instants = sorted(set(instants))
-
-    def next_after(
-        self, instant: datetime, *, include_skipped: bool = False, include_excluded: bool = False
-    ) -> Occurrence | None:
-        """See `Timetable.next_after`."""
-        while True:
-            found = self._timetable.next_after(
-                instant, include_skipped=include_skipped, include_excluded=include_excluded
-            )
-            if found is None or not self._is_overridden(found.nominal):
-                return found
-            instant = found.nominal
-
-    def previous_before(
-        self, instant: datetime, *, include_skipped: bool = False, include_excluded: bool = False
-    ) -> Occurrence | None:
-        """See `Timetable.previous_before`."""
-        while True:
-            found = self._timetable.previous_before(
-                instant, include_skipped=include_skipped, include_excluded=include_excluded
-            )
-            if found is None or not self._is_overridden(found.nominal):
-                return found
-            instant = found.nominal
-
-    def between(
-        self,
-        after: datetime,
-        until: datetime,
-        limit: int,
-        *,
-        include_skipped: bool = False,
-        include_excluded: bool = False,
-    ) -> list[Occurrence]:
-        """See `Timetable.between`."""
-        found = self._timetable.between(
-            after,
-            until,
-            limit + len(self.breaks_between(after, until)),
-            include_skipped=include_skipped,
-            include_excluded=include_excluded,
-        )
-        return [one for one in found if not self._is_overridden(one.nominal)][:limit]
-
-    def matches(self, instant: datetime) -> bool:
-        """See `Timetable.matches`."""
-        return not self._is_overridden(instant) and self._timetable.matches(instant)
-
-    def count_between(
-        self, after: datetime, until: datetime, limit: int, *, include_excluded: bool = False
-    ) -> tuple[int, bool]:
-        """See `Timetable.count_between`."""
-        bounds = (after, *self.breaks_between(after, until), until)
-        count = 0
-        for start, end in pairwise(bounds):
-            stretch_end = end - _TICK if self._is_overridden(end) else end
-            more, is_whole = self._timetable.count_between(
-                start, stretch_end, limit - count, include_excluded=include_excluded
-            )
-            count += more
-            if not is_whole:
-                return count, False
-        return count, True
+    __slots__ = ()
 
     def breaks_between(self, after: datetime, until: datetime) -> Sequence[datetime]:
-        """See `Timetable.breaks_between`."""
-        first = bisect_right(self._instants, after)
-        return self._instants[first : bisect_right(self._instants, until)]
-
-    def _is_overridden(self, instant: datetime) -> bool:
-        position = bisect_left(self._instants, instant)
-        return position < len(self._instants) and self._instants[position] == instant
+        """See `Timetable.breaks_between`: what is overridden has a row of its own."""
+        return self._omitted_between(after, until)

@@ -174,6 +174,8 @@ class Run(SQLModel, table=True):
     scheduled_for: datetime = Field(sa_type=Instant)
     # The nominal local time, as text: after a change of zone rules it does not fire again.
     scheduled_local: str | None = Field(default=None, max_length=32)
+    # The other local times that coalesced into the occurrence, the same way; mostly there are none.
+    other_locals: list[str] | None = Field(default=None, sa_type=Json)
     due_at: datetime = Field(sa_type=Instant)
     # A recorded range: its last occurrence, inclusive, and how many it holds; null until the
     # sweep has counted one that was too long to be counted at once.

@@ -160,6 +160,13 @@ class Schedule(SQLModel, table=True):
     # kept here as the columns of this table that decide when it fires.
     effective_from: datetime | None = Field(default=None, sa_type=Instant)
     timing_before: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    # Instants at which the timing is due and nothing fires: what would be due has been recorded
+    # before, at another instant, because a calendar, the zone rules or an edit moved it. In order.
+    passed_over: list[datetime] = Field(
+        default_factory=list,
+        sa_type=ARRAY(Instant),
+        sa_column_kwargs={"server_default": text("'{}'")},
+    )
     start_at: datetime | None = Field(default=None, sa_type=Instant)
     end_at: datetime | None = Field(default=None, sa_type=Instant)
     max_runs: int | None = None

@@ -20,7 +20,6 @@ from app.services.access import Principal
 from app.services.findings import Findings
 from app.services.rules import check_key, check_name, check_object
 from app.services.schedules.recomputing import BATCH, recompute
-from app.services.schedules.repeats import passing_over, read_moved
 from app.services.schedules.timetables import Calendars, known_calendars, load_calendars
 from app.services.writing import Accepted, Subject, Written, field_changes, note_audit
 from app.store.calendars import (
@@ -172,17 +171,7 @@ async def _move_followers(
             return moved
         after = await load_calendars(transaction, *(each.model_dump() for each in batch))
         before = {**after, **earlier}
-        recorded = await read_moved(
-            transaction, (each.model_dump() for each in batch), after, as_of
-        )
-        done = await recompute(
-            transaction,
-            batch,
-            before=before,
-            after=after,
-            as_of=as_of,
-            cursor_of=passing_over(recorded),
-        )
+        done = await recompute(transaction, batch, before=before, after=after, as_of=as_of)
         written.changes.extend(done.changes)
         moved += len(done.moved)
         reached = batch[-1].id

@@ -65,6 +65,7 @@ from app.store.firing import (
     advance_schedules,
     claim_due_schedules,
     insert_runs,
+    other_locals,
     read_halts,
     to_json,
 )
@@ -292,8 +293,8 @@ async def _read_calendars(
 
 def _timetable(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> Timetable:
     followed = schedule["calendar_ids"] or ()
-    if schedule["timing_before"] is not None:
-        return _timetable_with_turn(schedule, calendars)
+    if schedule["timing_before"] is not None or schedule["passed_over"] is not None:
+        return _unusual_timetable(schedule, calendars)
     return Timetable.of(
         _timings(schedule["timings"]),
         timezone=schedule["timezone"],
@@ -308,13 +309,14 @@ def _timetable(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> T
     )
 
 
-def _timetable_with_turn(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> Timetable:
-    """Return the timetable of a schedule whose last edit holds from a later instant on."""
+def _unusual_timetable(schedule: RowMapping, calendars: Mapping[UUID, CalendarRow]) -> Timetable:
+    """Return the timetable of a schedule whose edit holds later, or that passes something over."""
+    before = schedule["timing_before"]
     columns = {
         **schedule,
         "timings": orjson.loads(schedule["timings"]),
         "calendar_ids": schedule["calendar_ids"] or (),
-        "timing_before": _timing_before(schedule["timing_before"]),
+        "timing_before": None if before is None else _timing_before(before),
     }
     return timetable_of(columns, known_calendars(calendars.values()))
 
@@ -412,6 +414,7 @@ def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
         queue=schedule["job_queue"],
         priority=schedule["job_priority"] if priority is None else priority,
         max_attempts=schedule["job_max_attempts"],
+        other_locals=other_locals(occurrence),
     )
 
 

@@ -40,8 +40,9 @@ from app.services.schedules.definition import (
     given_calendar_ids,
     read_fields,
 )
-from app.services.schedules.editing import check_effective_from, refuse_archived
+from app.services.schedules.editing import check_effective_from, is_retimed, refuse_archived
 from app.services.schedules.reaching import refuse_ending, refuse_never_due
+from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import (
     Calendars,
     known_calendars,
@@ -193,7 +194,12 @@ async def preview_change(
     except TickwheelError as error:
         return ChangePreview(errors=[error])
     old = timetable_of(before.model_dump(), calendars)
-    new = timetable_of(_with_turn(before, columns, effective_from, as_of), calendars)
+    whole = _with_turn(before, columns, effective_from, as_of)
+    if is_retimed(before, columns):
+        edited = before.model_dump()
+        repeats = await read_repeats(connection, [whole], calendars, as_of, before=edited)
+        whole["passed_over"] = repeats.passed_over(whole, as_of, recorded_in=before.timezone)
+    new = timetable_of(whole, calendars)
     return await computed(lambda: _compared(before, columns, (old, new), as_of, as_of + horizon))
 
 

@@ -6,13 +6,11 @@ off where the next goes on. A worker with an older version changes nothing. What
 audit, in the events and in the log.
 
 A wall-clock time that has been recorded does not fire again because its instant has moved: its
-instant is passed over, which is what `run.scheduled_local` is kept for. Timings that count elapsed
-time have no such instants.
+instant is passed over (`schedules/repeats.py`), which is what `run.scheduled_local` is kept for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
@@ -21,17 +19,15 @@ from app.models import Schedule
 from app.runtime import Runtime
 from app.services.pausing import SYSTEM
 from app.services.schedules.recomputing import BATCH, Moved, Recomputed, recompute
-from app.services.schedules.repeats import passing_over
+from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.services.writing import Subject
 from app.store.audit import audit_entry, record_audit
 from app.store.database import Transaction
 from app.store.instants import read_now
-from app.store.recomputing import lock_firing_schedules, read_recorded_locals
+from app.store.recomputing import lock_firing_schedules
 from app.store.zone_rules import lock_zone_rules, read_zone_rules, update_zone_rules
 
-# No zone has ever changed its offset by more than a day.
-_FARTHEST = timedelta(hours=26)
 _log = structlog.get_logger(__name__)
 
 
@@ -91,20 +87,14 @@ async def _recompute(
     transaction: Transaction, batch: Sequence[Schedule], version: str
 ) -> Recomputed:
     calendars = await load_calendars(transaction, *(each.model_dump() for each in batch))
-    moving = [each for each in batch if _moves(each, calendars)]
+    as_of = await read_now(transaction)
+    repeats = await read_repeats(
+        transaction, (each.model_dump() for each in batch), calendars, as_of
+    )
+    moving = [each for each in batch if _moves(each, calendars) or repeats.is_new_to(each)]
     if not moving:
         return Recomputed()
-    recorded = await read_recorded_locals(
-        transaction, {each.id: each.cursor_at for each in moving}, _FARTHEST
-    )
-    done = await recompute(
-        transaction,
-        moving,
-        before=None,
-        after=calendars,
-        as_of=await read_now(transaction),
-        cursor_of=passing_over(recorded),
-    )
+    done = await recompute(transaction, moving, before=None, after=calendars, as_of=as_of)
     await _note(transaction, done.moved, version)
     return done
 

@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import RowMapping
 
 from app.core.halting import Halt
+from app.core.time import Occurrence
 from app.core.vocabulary import ResumeChoice, RunReason, SchedulerState
 from app.store.database import Transaction
 
@@ -38,6 +39,7 @@ class RunRow:
     queue: str
     priority: int
     max_attempts: int
+    other_locals: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ class AdvancedSchedule:
 def as_columns(rows: Sequence[Any], row_type: type[Any]) -> dict[str, list[Any]]:
     """Turn rows into one array a column, as `unnest` takes them."""
     return {field.name: [getattr(row, field.name) for row in rows] for field in fields(row_type)}
+
+
+def other_locals(occurrence: Occurrence) -> str | None:
+    """Return, as a run stores them, the local times of an occurrence but the first."""
+    if len(occurrence.nominal_locals) < 2:
+        return None
+    return to_json([local.isoformat() for local in occurrence.nominal_locals[1:]])
 
 
 def to_json(value: Any) -> str:

@@ -37,6 +37,7 @@ _DECIDING = (
     "calendar_mode",
     "effective_from",
     "timing_before",
+    "passed_over",
     "max_runs - schedule.runs_made",
 )
 _APART = "CASE WHEN schedule.has_overrides THEN schedule.id END"

@@ -1,14 +1,15 @@
 """What recomputing the next instants of many schedules reads and writes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func
+from sqlalchemy import RowMapping
 from sqlmodel import col, select
 
-from app.core.vocabulary import RunCause
-from app.models import Job, Run, Schedule
+from app.core.time.repeats import Record
+from app.models import Job, Schedule
 from app.store.database import ReadConnection, Transaction
 from app.store.firing import AdvancedSchedule, as_columns
 
@@ -49,41 +50,53 @@ async def withdraw_prepared_runs_of_many(
     return result.mappings().all()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing(AdvancedSchedule):
+    """Where a schedule stands after its rules have changed, and what it passes over."""
+
+    # An array as PostgreSQL writes it: arrays of arrays cannot differ in length.
+    passed_over: str = "{}"
+
+    @staticmethod
+    def array_of(instants: Iterable[datetime]) -> str:
+        """Return instants as PostgreSQL writes an array of them."""
+        return f"{{{','.join(instant.isoformat() for instant in instants)}}}"
+
+
 async def recompute_schedules(
-    transaction: Transaction, standings: Sequence[AdvancedSchedule]
+    transaction: Transaction, standings: Sequence[Standing]
 ) -> dict[UUID, int]:
     """Write where schedules stand and return each one's new revision."""
     if not standings:
         return {}
-    result = await transaction.run_file(
-        "recompute_schedules", as_columns(standings, AdvancedSchedule)
-    )
+    result = await transaction.run_file("recompute_schedules", as_columns(standings, Standing))
     return {row.id: row.revision for row in result}
 
 
-async def read_recorded_locals(
-    connection: ReadConnection,
-    cursors: Mapping[UUID, datetime],
-    window: timedelta,
-    *,
-    among: Collection[str] | None = None,
-) -> dict[UUID, set[str]]:
-    """Return the local times recorded for each schedule in a window before its cursor.
+@dataclass(frozen=True, slots=True)
+class RecordsWanted:
+    """Which records of a schedule are asked for: those after an instant and with later locals."""
 
-    With `among` only those of them.
-    """
-    if not cursors:
+    schedule_id: UUID
+    since: datetime
+    # The schedule's local time at the present instant, as runs store it.
+    local_now: str
+
+
+async def read_records(
+    connection: ReadConnection, wanted: Sequence[RecordsWanted], *, among: Collection[str]
+) -> dict[UUID, list[Record]]:
+    """Return the records that may come again; see the statement."""
+    if not wanted:
         return {}
-    query = select(Run.schedule_id, func.array_agg(col(Run.scheduled_local))).where(
-        col(Run.schedule_id).in_(cursors),
-        col(Run.cause).in_([RunCause.SCHEDULE, RunCause.CATCH_UP]),
-        col(Run.scheduled_for) > min(cursors.values()) - window,
+    result = await connection.run_file(
+        "read_records", {**as_columns(wanted, RecordsWanted), "among": list(among)}
     )
-    if among is not None:
-        query = query.where(col(Run.scheduled_local).in_(among))
-    found = (await connection.exec(query.group_by(col(Run.schedule_id)))).all()
-    return {
-        schedule_id: set(filter(None, locals_))
-        for schedule_id, locals_ in found
-        if schedule_id is not None
-    }
+    found: dict[UUID, list[Record]] = {}
+    for row in result:
+        locals_ = (row.scheduled_local, *(row.other_locals or ()))
+        record = Record(
+            tuple(map(datetime.fromisoformat, locals_)), row.scheduled_for, row.range_end
+        )
+        found.setdefault(row.schedule_id, []).append(record)
+    return found

@@ -28,6 +28,7 @@ _BESIDES = [
     "updated_by",
     "definition_hash",
     "has_overrides",
+    "passed_over",
     "cursor_at",
     "next_run_at",
     "runs_made",

@@ -92,6 +92,32 @@ async def test_a_local_time_that_was_recorded_does_not_fire_again(planning: Plan
     assert (await planning.read(schedule)).next_run_at == noon + 24 * HOUR
 
 
+async def test_a_recorded_local_time_between_others_does_not_fire_again(
+    planning: Planning,
+) -> None:
+    """What counts elapsed time lies between now and the local time that has had its run.
+
+    Seen to fail where only the first ones to come are looked at, and where a schedule whose next
+    instant stays is left alone.
+    """
+    soon = (await planning.now()).replace(second=0, microsecond=0) + timedelta(minutes=40)
+    local = soon + timedelta(hours=5, minutes=45)
+    if local.minute % 7 == 0:
+        soon, local = soon + timedelta(minutes=1), local + timedelta(minutes=1)
+    schedule = await planning.create(
+        "mixed", f"{local:%M %H} * * *", "*/7 * * * *", timezone="Asia/Kathmandu"
+    )
+    following = _next(schedule)
+    assert following < soon
+    await _fire_as_if_at(planning, schedule, soon - HOUR, local=local)
+    await planning.put_back(schedule, schedule.cursor_at, following)
+    await _pretend(planning, OLDER)
+    report = await apply_zone_rules(planning.runtime)
+    assert report.moved == 0
+    current = await planning.read(schedule)
+    assert (current.next_run_at, current.passed_over) == (following, [soon])
+
+
 async def test_elapsed_time_goes_on_without_a_hole(planning: Planning) -> None:
     # Every five minutes is elapsed time: no rule of a zone makes it skip what looks the same.
     schedule = await planning.create("often", "*/5 * * * *", timezone="Asia/Kathmandu")

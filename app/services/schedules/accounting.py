@@ -26,7 +26,7 @@ from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import Subject, Written, note_change
 from app.store.counters import count_outcomes, count_recorded
 from app.store.database import Transaction
-from app.store.firing import RunRow, insert_runs, to_json
+from app.store.firing import RunRow, insert_runs, other_locals, to_json
 from app.store.overrides import (
     mark_orphaned,
     override_of,
@@ -50,8 +50,7 @@ def next_columns(
     """
     timetable = overridden(timetable_of(schedule, calendars), overrides)
     following = timetable.next_after(cursor_at, include_excluded=True)
-    # Only where a change of zone rules makes the cursor pass over what was recorded before does an
-    # override fire at the cursor or earlier.
+    # One that is due and that no tick has fired yet may lie at the cursor or before it.
     instants = [max(override.fires_at, cursor_at + _TICK) for override in waiting(overrides)]
     if following is not None:
         instants.append(following.nominal)
@@ -195,6 +194,7 @@ def run_row(
         queue=job.queue,
         priority=priority,
         max_attempts=int(job.retry.get("maxAttempts", 1)),
+        other_locals=other_locals(occurrence),
     )
 
 

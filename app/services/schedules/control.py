@@ -28,6 +28,7 @@ from app.services.schedules.accounting import (
     write_runs,
 )
 from app.services.schedules.editing import hold, refuse_archived, tell
+from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import Calendars, load_calendars
 from app.services.writing import Accepted, Subject, Written, note_audit, note_change
 from app.store.database import Transaction
@@ -144,12 +145,14 @@ async def resume_schedule(
         await write_runs(transaction, written, principal, rows)
         await settle_due_overrides(transaction, schedule_id, as_of)
         await forget_failures(transaction, schedule_id)
-        # An edit may have passed over what ran on another day: that stays passed over.
         cursor_at = max(as_of, schedule.cursor_at)
+        columns = schedule.model_dump()
+        # Calendars and zone rules may have changed meanwhile.
+        repeats = await read_repeats(transaction, [columns], calendars, as_of)
+        columns["passed_over"] = repeats.passed_over(columns, cursor_at)
         changes = {
-            **next_columns(
-                schedule.model_dump(), cursor_at, calendars, still_waiting(overrides, cursor_at)
-            ),
+            **next_columns(columns, cursor_at, calendars, still_waiting(overrides, cursor_at)),
+            "passed_over": columns["passed_over"],
             "paused_at": None,
             "paused_by": None,
             "paused_until": None,

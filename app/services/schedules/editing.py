@@ -37,7 +37,7 @@ from app.services.schedules.definition import (
     read_fields,
 )
 from app.services.schedules.reaching import refuse_ending
-from app.services.schedules.repeats import passing_over, read_moved
+from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import (
     TIMING_COLUMNS,
     Calendars,
@@ -317,7 +317,8 @@ class Edit:
         cursor_at = await self._settle(transaction, columns, overrides, accounted)
         whole = {**before.model_dump(), **columns}
         if is_retimed(before, columns):
-            cursor_at = await self._pass_over_moved(transaction, whole, cursor_at)
+            passed_over = await self._pass_over(transaction, whole, cursor_at)
+            new["passed_over"] = whole["passed_over"] = passed_over
             overrides = await judge_overrides(transaction, whole, self._as_of, self._calendars)
         if before.state is ScheduleState.PAUSED:
             return await update_schedule(transaction, before.id, new | {"cursor_at": cursor_at})
@@ -337,8 +338,7 @@ class Edit:
         """Return where the cursor goes.
 
         Other instants begin now; then what was due under the old ones, and no tick has fired, is
-        recorded. Where the instants stay, the tick will fire it, or the pause goes on; what the
-        cursor has passed over, because it ran on another day, stays passed over.
+        recorded. Where the instants stay, the tick will fire it, or the pause goes on.
         """
         before = self._before
         if before.state in _GOES_ON and not is_retimed(before, columns):
@@ -351,13 +351,15 @@ class Edit:
         await settle_due_overrides(transaction, before.id, self._as_of, recorded=reason is not None)
         return self._as_of
 
-    async def _pass_over_moved(
+    async def _pass_over(
         self, transaction: Transaction, whole: dict[str, Any], cursor_at: datetime
-    ) -> datetime:
-        """Return the cursor behind what has run on its own day and is moved to a later one now."""
-        recorded = await read_moved(transaction, [whole], self._calendars, self._as_of)
-        timetable = timetable_of(whole, self._calendars)
-        return passing_over(recorded, only_moved=True)(self._before, timetable, cursor_at)
+    ) -> list[datetime]:
+        """Return the instants at which the new definition would repeat what has been recorded."""
+        before = self._before.model_dump()
+        repeats = await read_repeats(
+            transaction, [whole], self._calendars, self._as_of, before=before
+        )
+        return repeats.passed_over(whole, cursor_at, recorded_in=before["timezone"])
 
     async def _run_past(
         self, transaction: Transaction, after: Schedule, fields: ScheduleFields

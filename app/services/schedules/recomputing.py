@@ -6,7 +6,7 @@ missed, unless the new rules say the same; what was prepared beyond this instant
 that cannot be planned is quarantined and stops none of the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -27,14 +27,16 @@ from app.core.time import Timetable
 from app.core.vocabulary import ChangeKind, RunReason, ScheduleState
 from app.models import Schedule
 from app.services.schedules.accounting import next_columns, run_row
+from app.services.schedules.repeats import Repeats, read_repeats
 from app.services.schedules.timetables import Calendars, timetable_of
 from app.services.writing import Subject
 from app.store.counters import count_outcomes, count_recorded
 from app.store.database import Transaction
 from app.store.events import record_changes
-from app.store.firing import AdvancedSchedule, insert_runs, to_json
+from app.store.firing import insert_runs, to_json
 from app.store.overrides import read_overrides_to_plan, settle_overrides
 from app.store.recomputing import (
+    Standing,
     read_jobs_of,
     recompute_schedules,
     withdraw_prepared_runs_of_many,
@@ -45,9 +47,6 @@ BATCH = 1_000
 
 _MOST_COMPARED = 100
 _log = structlog.get_logger(__name__)
-
-CursorOf = Callable[[Schedule, Timetable, datetime], datetime]
-"""Returns where a schedule's cursor goes, given its new timetable and where it would go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,6 @@ class Recomputed:
     changes: list[Change] = field(default_factory=list)
 
 
-def stays(schedule: Schedule, timetable: Timetable, cursor_at: datetime) -> datetime:
-    """Leave the cursor where it would go."""
-    return cursor_at
-
-
 async def recompute(
     transaction: Transaction,
     schedules: Sequence[Schedule],
@@ -79,27 +73,28 @@ async def recompute(
     before: Calendars | None,
     after: Calendars,
     as_of: datetime,
-    cursor_of: CursorOf = stays,
 ) -> Recomputed:
     """Recompute the active ones of schedules that the caller holds, and tell of them.
 
     `before` are the calendars as they were, or None where the old rules are gone for good: then
-    nothing that was due can be told from what is.
+    nothing that was due can be told from what is. What has been recorded and would come again is
+    passed over from now on.
     """
     firing = [each for each in schedules if each.state is ScheduleState.ACTIVE]
     done = Recomputed()
     if not firing:
         return done
     await _withdraw(transaction, firing, as_of, done)
+    repeats = await read_repeats(transaction, (each.model_dump() for each in firing), after, as_of)
     overrides = await read_overrides_to_plan(transaction, [each.id for each in firing])
     missed: list[tuple[Schedule, PlannedRecord]] = []
-    standings: dict[UUID, AdvancedSchedule] = {}
+    standings: dict[UUID, Standing] = {}
     for schedule in firing:
         decided = overrides[schedule.id]
         try:
             settled = _settle(schedule, before, after, as_of, decided)
             decided = mark_settled(decided, settled.overrides.settled)
-            standing = _standing(schedule, after, settled.cursor_at, cursor_of, decided)
+            standing = _standing(schedule, after, settled, repeats, decided)
         except Exception as error:
             _log.exception(
                 "schedule.quarantined", schedule_id=public_id(Kind.SCHEDULE, schedule.id)
@@ -122,9 +117,15 @@ async def recompute(
     return done
 
 
-def _differs(schedule: Schedule, standing: AdvancedSchedule) -> bool:
-    stood = (schedule.cursor_at, schedule.next_run_at, schedule.state.value)
-    return stood != (standing.cursor_at, standing.next_run_at, standing.state)
+def _differs(schedule: Schedule, standing: Standing) -> bool:
+    passed_over = Standing.array_of(schedule.passed_over)
+    stood = (schedule.cursor_at, schedule.next_run_at, schedule.state.value, passed_over)
+    return stood != (
+        standing.cursor_at,
+        standing.next_run_at,
+        standing.state,
+        standing.passed_over,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,24 +167,25 @@ def _due(timetable: Timetable, after: datetime, until: datetime) -> list[tuple[d
 def _standing(
     schedule: Schedule,
     calendars: Calendars,
-    cursor_at: datetime,
-    cursor_of: CursorOf,
+    settled: _Settled,
+    repeats: Repeats,
     overrides: Sequence[Override],
-) -> AdvancedSchedule:
-    columns = schedule.model_dump()
-    cursor_at = cursor_of(schedule, timetable_of(columns, calendars), cursor_at)
+) -> Standing:
+    columns, cursor_at = schedule.model_dump(), settled.cursor_at
+    columns["passed_over"] = repeats.passed_over(columns, cursor_at, missed=settled.missed)
     found = next_columns(columns, cursor_at, calendars, overrides)
-    return AdvancedSchedule(
+    return Standing(
         id=schedule.id,
         cursor_at=cursor_at,
         next_run_at=found["next_run_at"],
         state=found["state"].value,
         state_reason=found["state_reason"],
+        passed_over=Standing.array_of(columns["passed_over"]),
     )
 
 
-def _quarantined(schedule: Schedule, error: Exception) -> AdvancedSchedule:
-    return AdvancedSchedule(
+def _quarantined(schedule: Schedule, error: Exception) -> Standing:
+    return Standing(
         id=schedule.id,
         cursor_at=schedule.cursor_at,
         next_run_at=None,
@@ -192,6 +194,7 @@ def _quarantined(schedule: Schedule, error: Exception) -> AdvancedSchedule:
         last_error=to_json(
             {"type": type(error).__name__, "message": str(error), "reason": "ERROR"}
         ),
+        passed_over=Standing.array_of(schedule.passed_over),
     )
 
 
@@ -244,7 +247,7 @@ _CHANGE_OF_STATE = {
 
 def _schedule_changes(
     schedules: Sequence[Schedule],
-    standings: Mapping[UUID, AdvancedSchedule],
+    standings: Mapping[UUID, Standing],
     revisions: Mapping[UUID, int],
 ) -> Iterable[Change]:
     grouped: dict[tuple[UUID, ChangeKind], list[UUID]] = {}

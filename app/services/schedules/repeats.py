@@ -1,124 +1,164 @@
 """Keep what has been recorded from firing again because its instant has moved.
 
-When the zone rules or a calendar change, or a schedule begins to follow one, an occurrence that has
-had its run may come to lie in the future: the same local time at another instant, or the same day's
-occurrence on a later day. It is recognised by the nominal local time that was stored with its run,
-and the cursor passes over it.
-Timings that count elapsed time repeat local times by right, except where a calendar moves them.
+The instants at which a schedule would repeat what it has recorded are found when its rules change
+(an edit, a calendar, the zone rules) and when it begins to fire again, and are kept with it in
+`schedule.passed_over`. Whoever asks for its timetable then asks for one without them, so a tick
+has nothing to look up. What counts as a repeat is `core/time/repeats.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from app.core.time import (
-    CronTiming,
-    IntervalTiming,
-    Occurrence,
-    Timetable,
-    Timing,
-    timing_from_json,
-)
+from app.core.firing import PlannedRecord
+from app.core.time import Timing, local_time, timing_from_json
 from app.core.time.calendars import LONGEST_RUN
-from app.core.time.sources import follows_elapsed_time
-from app.core.vocabulary import Adjustment, CalendarMode
+from app.core.time.repeats import (
+    Record,
+    Recorded,
+    ahead,
+    has_wall_clock_times,
+    moved_locals,
+    moves,
+    repeats_among,
+)
+from app.core.vocabulary import CalendarMode, DstFoldPolicy
 from app.models import Schedule
-from app.services.schedules.recomputing import CursorOf
-from app.services.schedules.timetables import Calendars, timetable_of
-from app.store.database import Transaction
-from app.store.recomputing import read_recorded_locals
+from app.services.schedules.timetables import Calendars, defined_timetable, timing_from_stored
+from app.store.database import ReadConnection
+from app.store.recomputing import RecordsWanted, read_records
 
+# No zone has ever changed its offset by more than a day.
+_FARTHEST_CHANGE = timedelta(hours=26)
 _FARTHEST_MOVE = timedelta(days=LONGEST_RUN + 2)
-_MOST_PASSED_OVER = 1_000
+_MOST_KEPT = 1_000
 _log = structlog.get_logger(__name__)
 
 
-async def read_moved(
-    transaction: Transaction,
+class Repeats:
+    """What some schedules have recorded that may come again."""
+
+    def __init__(
+        self, records: Mapping[UUID, Sequence[Record]], calendars: Calendars, as_of: datetime
+    ) -> None:
+        self._records = records
+        self._calendars = calendars
+        self._as_of = as_of
+
+    def passed_over(
+        self,
+        schedule: Mapping[str, Any],
+        after: datetime,
+        *,
+        missed: Iterable[PlannedRecord] = (),
+        recorded_in: str | None = None,
+    ) -> list[datetime]:
+        """Return which instants a schedule passes over, given its columns.
+
+        Those after `after` are found anew; those before stay, so that one can tell later. `missed`
+        are records that are still to be written. `recorded_in` is the zone that it had, if that
+        may be another one.
+        """
+        earlier = [instant for instant in schedule["passed_over"] if instant <= after]
+        records = [*self._records.get(schedule["id"], ()), *map(_record_of, missed)]
+        if not records and schedule["timing_before"] is None:
+            return earlier
+        recorded = Recorded(
+            records,
+            recorded_in or schedule["timezone"],
+            is_same_zone=recorded_in in (None, schedule["timezone"]),
+            turn=None if schedule["timing_before"] is None else schedule["effective_from"],
+        )
+        return [*earlier, *self._repeats(schedule, after, recorded)][-_MOST_KEPT:]
+
+    def is_new_to(self, schedule: Schedule) -> bool:
+        """Return whether it passes over other instants than it did, or cannot be planned."""
+        columns = schedule.model_dump()
+        try:
+            after = min(schedule.cursor_at, self._as_of)
+            return self.passed_over(columns, after) != schedule.passed_over
+        except Exception:
+            return True
+
+    def _repeats(
+        self, schedule: Mapping[str, Any], after: datetime, recorded: Recorded
+    ) -> list[datetime]:
+        timetable, zone = defined_timetable(schedule, self._calendars), schedule["timezone"]
+        locals_ = [local for record in recorded.records for local in record.locals]
+        through = max([local_time(after, zone)[0], *locals_]).date()
+        candidates = list(ahead(timetable, zone, after, through))
+        if recorded.turn is not None and recorded.turn > after:
+            turned = local_time(recorded.turn, zone)[0].date()
+            candidates += ahead(timetable, zone, recorded.turn, turned)
+        found = repeats_among(
+            candidates,
+            recorded,
+            timetable,
+            _timings(schedule),
+            DstFoldPolicy(schedule["dst_fold"]),
+            schedule["key"],
+        )
+        return sorted(set(found))
+
+
+async def read_repeats(
+    connection: ReadConnection,
     schedules: Iterable[Mapping[str, Any]],
     calendars: Calendars,
     as_of: datetime,
-) -> dict[UUID, set[str]]:
-    """Return the local times, recorded before, that calendars move to what is still to come.
+    *,
+    before: Mapping[str, Any] | None = None,
+) -> Repeats:
+    """Read what may come again of schedules, given by their columns.
 
-    `schedules` are the columns of some.
+    `before` are those that an edit replaces. What a tick has prepared must have been withdrawn.
+    Most schedules cost nothing: those in UTC and those whose timings count elapsed time can only
+    repeat what a calendar moves.
     """
-    moved = {each["id"]: _moved_ahead(each, calendars, as_of) for each in schedules}
-    having = {id_: as_of for id_, locals_ in moved.items() if locals_}
-    wanted = set[str]().union(*moved.values())
-    return await read_recorded_locals(transaction, having, _FARTHEST_MOVE, among=wanted)
+    wanted: list[RecordsWanted] = []
+    among: set[datetime] = set()
+    for schedule in schedules:
+        try:
+            farthest = _farthest(schedule, before)
+            if farthest is None:
+                continue
+            zone, since = schedule["timezone"], min(schedule["cursor_at"], as_of)
+            local_now = local_time(since, zone)[0]
+            if farthest == _FARTHEST_MOVE:
+                timetable = defined_timetable(schedule, calendars)
+                among |= moved_locals(ahead(timetable, zone, since, local_now.date()))
+        except Exception:
+            # Whoever plans it next will quarantine it.
+            _log.exception("repeats.unreadable_schedule")
+            continue
+        wanted.append(RecordsWanted(schedule["id"], since - farthest, local_now.isoformat()))
+    among_texts = {local.isoformat() for local in among}
+    return Repeats(await read_records(connection, wanted, among=among_texts), calendars, as_of)
 
 
-def _moved_ahead(schedule: Mapping[str, Any], calendars: Calendars, as_of: datetime) -> set[str]:
-    """Return the local times of the next occurrences for as long as calendars moved them there."""
-    if schedule["calendar_mode"] is CalendarMode.EXCLUDE:
-        return set()
-    found: set[str] = set()
-    try:
-        timetable = timetable_of(schedule, calendars)
-        instant = as_of
-        for _ in range(_MOST_PASSED_OVER):
-            following = timetable.next_after(instant, include_excluded=True)
-            if following is None or Adjustment.CALENDAR_MOVED not in following.adjustments:
-                break
-            found.update(local.isoformat() for local in following.nominal_locals)
-            instant = following.nominal
-    except Exception:
-        # Whoever plans it next will quarantine it.
-        _log.exception("repeats.unreadable_schedule")
-    return found
+def _farthest(schedule: Mapping[str, Any], before: Mapping[str, Any] | None) -> timedelta | None:
+    """Return how far from its repeat a record may lie; None where there is nothing to repeat."""
+    definitions = [schedule, *([] if before is None else [before])]
+    turning = [one["timing_before"] for one in definitions if one["timing_before"] is not None]
+    definitions += map(timing_from_stored, turning)
+    if schedule["passed_over"] or any(map(_moves, definitions)):
+        return _FARTHEST_MOVE
+    if schedule["timezone"] != "UTC" and has_wall_clock_times(_timings(schedule)):
+        return _FARTHEST_CHANGE
+    return None
 
 
-def passing_over(recorded: Mapping[UUID, set[str]], *, only_moved: bool = False) -> CursorOf:
-    """Return the rule that moves a cursor past local times that were recorded before.
-
-    `only_moved` says that nothing but a calendar has moved them.
-    """
-
-    def cursor_of(schedule: Schedule, timetable: Timetable, cursor_at: datetime) -> datetime:
-        locals_ = recorded.get(schedule.id, set())
-        if not locals_:
-            return cursor_at
-        repeats = _Repeats(schedule, locals_, only_moved=only_moved)
-        for _ in range(_MOST_PASSED_OVER):
-            following = timetable.next_after(cursor_at, include_excluded=True)
-            if following is None or not repeats.include(following):
-                break
-            cursor_at = following.nominal
-        return cursor_at
-
-    return cursor_of
+def _moves(columns: Mapping[str, Any]) -> bool:
+    return moves(columns["calendar_ids"], CalendarMode(columns["calendar_mode"]))
 
 
-class _Repeats:
-    """Tells an occurrence whose local times were recorded from one that merely looks like it."""
-
-    def __init__(self, schedule: Schedule, recorded: set[str], *, only_moved: bool) -> None:
-        timings = [timing_from_json(timing) for timing in schedule.timings]
-        elapsed = [timing for timing in timings if _counts_elapsed_time(timing)]
-        self._recorded = recorded
-        self._only_moved = only_moved
-        self._elapsed = (
-            Timetable.of(elapsed, timezone=schedule.timezone, hash_key=schedule.key)
-            if elapsed
-            else None
-        )
-
-    def include(self, occurrence: Occurrence) -> bool:
-        """Return whether every local time that the occurrence stands for was recorded."""
-        if any(local.isoformat() not in self._recorded for local in occurrence.nominal_locals):
-            return False
-        if Adjustment.CALENDAR_MOVED in occurrence.adjustments:
-            return True
-        if self._only_moved or Adjustment.FOLD_SECOND in occurrence.adjustments:
-            return False
-        return self._elapsed is None or not self._elapsed.matches(occurrence.nominal)
+def _timings(schedule: Mapping[str, Any]) -> list[Timing]:
+    return [timing_from_json(timing) for timing in schedule["timings"]]
 
 
-def _counts_elapsed_time(timing: Timing) -> bool:
-    if isinstance(timing, CronTiming):
-        return follows_elapsed_time(timing.expression, timing.time_mode)
-    return isinstance(timing, IntervalTiming)
+def _record_of(planned: PlannedRecord) -> Record:
+    occurrence = planned.occurrence
+    return Record(occurrence.nominal_locals, occurrence.nominal, planned.range_end)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from app.core.time import Calendar, Timetable, calendar_from_json, timing_from_json
+from app.core.time.omitting import Omitting
 from app.core.time.succession import Succession
 from app.core.vocabulary import CalendarMode, DstFoldPolicy, DstGapPolicy
 from app.models import Calendar as CalendarRow
@@ -36,7 +37,17 @@ TIMING_COLUMNS = (
 
 
 def timetable_of(schedule: Mapping[str, Any], calendars: Calendars) -> Timetable:
-    """Return the timetable of a schedule's columns; equal definitions share what it computes."""
+    """Return the timetable of a schedule's columns; equal definitions share what it computes.
+
+    What the schedule passes over, because it has been recorded before, is not in it.
+    """
+    timetable = defined_timetable(schedule, calendars)
+    passed_over = schedule.get("passed_over")
+    return Omitting(timetable, passed_over) if passed_over else timetable
+
+
+def defined_timetable(schedule: Mapping[str, Any], calendars: Calendars) -> Timetable:
+    """Return what the definition says, whether or not it has been recorded before."""
     timetable = _timetable(schedule, schedule["key"], calendars)
     before = schedule.get("timing_before")
     if before is None:

@@ -192,7 +192,9 @@ class _Case:
             words = f"The schedule's window runs {' '.join(bounds)}."
             return self._answer(Outcome.OUTSIDE_WINDOW, words, RunReason.OUTSIDE_WINDOW, nearest)
         words = "The schedule is not due then."
-        if self._at <= self._as_of and self._then["timings"] != self._now.timings:
+        if self._at in self._now.passed_over:
+            words = "What would be due then has been recorded before it was moved there."
+        elif self._at <= self._as_of and self._then["timings"] != self._now.timings:
             words = "The schedule was not due then, by the timings it had at that time."
         if nearest:
             words += f" Nearest: {' and '.join(self._moment(one.nominal) for one in nearest)}."

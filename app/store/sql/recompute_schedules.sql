@@ -6,11 +6,13 @@ UPDATE schedule
        next_run_at = standing.next_run_at,
        state = standing.state,
        state_reason = coalesce(standing.state_reason, schedule.state_reason),
+       passed_over = cast(standing.passed_over AS timestamptz[]),
        last_error = coalesce(standing.last_error, schedule.last_error),
        revision = schedule.revision + 1
   FROM unnest(cast(:id AS uuid[]), cast(:cursor_at AS timestamptz[]),
               cast(:next_run_at AS timestamptz[]), cast(:state AS text[]),
-              cast(:state_reason AS text[]), cast(:last_error AS jsonb[]))
-       AS standing (id, cursor_at, next_run_at, state, state_reason, last_error)
+              cast(:state_reason AS text[]), cast(:last_error AS jsonb[]),
+              cast(:passed_over AS text[]))
+       AS standing (id, cursor_at, next_run_at, state, state_reason, last_error, passed_over)
  WHERE schedule.id = standing.id
 RETURNING schedule.id, schedule.revision
