@@ -229,7 +229,10 @@ async def test_edit_and_resume_end_a_quarantine(bench: Bench) -> None:
 
 
 async def test_completed_schedule_becomes_active_again_by_an_edit(bench: Bench) -> None:
-    schedule = await bench.schedule(timings=(OnceRequest(await bench.now() + timedelta(hours=1)),))
+    schedule = await bench.schedule()
+    schedule = await bench.edit(
+        schedule, timings=(OnceRequest(await bench.now() + timedelta(hours=1)),)
+    )
     schedule = await bench.edit(schedule, end_at=await bench.now() + timedelta(seconds=30))
     assert schedule.state is ScheduleState.EXPIRED
     edited = await bench.edit(schedule, end_at=None)
