@@ -292,7 +292,10 @@ class MovingWalk:
     def _moved(self, hit: Hit, piece: _Piece, days: int) -> Hit:
         local = hit.at + piece.offset + days * _DAY
         seconds, fraction = divmod(local, SECOND)
-        at = self._days.zone.resolve(seconds) * SECOND + fraction
+        at = self._days.zone.resolve(seconds) * SECOND
+        if at // SECOND + self._segment_at(at).offset == seconds:
+            # Out of a gap all come at its very end, whatever their fractions of a second.
+            at += fraction
         last = self._days.last_before_gap(local // _DAY)
         if last is not None:
             at = min(at, last)

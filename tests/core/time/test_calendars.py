@@ -311,6 +311,27 @@ def test_a_fold_that_reaches_back_over_midnight_ends_the_search(mode: CalendarMo
         assert timetable.previous_before(base) is not None
 
 
+def test_fractions_of_a_second_that_a_calendar_moves_into_a_gap_come_together_at_its_end() -> None:
+    """On 13 March 2016 the clocks of New York went from 02:00 to 03:00, which was 07:00 UTC.
+
+    Seen to fail where what comes out of the gap keeps its fraction of a second.
+    """
+    timetable = Timetable.of(
+        [IntervalTiming(timedelta(seconds=5400.5), at("2020-01-01T00:00"))],
+        timezone="America/New_York",
+        calendars=[Calendar("k", "K", days=frozenset([date(2016, 3, 12)]))],
+        calendar_mode=CalendarMode.MOVE_NEXT,
+    )
+    end = at("2016-03-13T07:00")
+    out_of_gap = timetable.next_after(end - MICROSECOND)
+    assert out_of_gap is not None
+    assert (out_of_gap.nominal, timetable.matches(end)) == (end, True)
+    assert out_of_gap.local.microsecond
+    following = timetable.next_after(end)
+    assert following is not None
+    assert timetable.previous_before(following.nominal) == out_of_gap
+
+
 def test_a_calendar_is_read_from_its_stored_form() -> None:
     calendar = calendar_from_json(
         "shop",
