@@ -50,7 +50,7 @@ def noon(expression: str = "0 12 * * *", **fields: Any) -> dict[str, Any]:
 async def test_a_window_in_which_nothing_is_due_is_refused(
     api: Api, fields: dict[str, Any], path: str
 ) -> None:
-    """Without `refuse_never_due` it was accepted, and expired at that moment."""
+    """Seen to fail without `refuse_never_due`: then it is accepted, and over at that moment."""
     job_id = await api.create_job()
     error = only(await api.try_schedule(jobId=job_id, key="never", fields=fields))
     assert (error["code"], error["path"]) == ("INVALID", ["fields", path])
