@@ -88,7 +88,8 @@ async def start_reserved(
             worker_id=worker_id,
             lease_seconds=runtime.intervals.lease_seconds,
         )
-    runs = [claimed_run(row, started[row["id"]]) for row in starting if row["id"] in started]
+        # Before the commit: what this worker cannot read it must not have started.
+        runs = [claimed_run(row, started[row["id"]]) for row in starting if row["id"] in started]
     runtime.announce_soon(list(started_changes(runs, started)))
     ready = tuple(made_ready(runtime, run, Supplies()) for run in runs)
     return Claim(ready, settled=len(ready), exhausted=False)

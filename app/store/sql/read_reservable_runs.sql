@@ -14,8 +14,8 @@ WITH prepared AS MATERIALIZED (
 )
 SELECT prepared.id, prepared.project_id, prepared.job_id, prepared.schedule_id,
        prepared.next_attempt_at, prepared.due_at, prepared.scheduled_for, prepared.parameters,
-       prepared.priority, prepared.attempt, prepared.crash_count, prepared.max_attempts,
-       prepared.queue, 0 AS log_lines, false AS queue_is_controlled,
+       prepared.priority, prepared.attempt, prepared.crash_count, prepared.given_back_count,
+       prepared.max_attempts, prepared.queue, 0 AS log_lines, false AS queue_is_controlled,
        job.revision AS job_revision, job.key AS job_key, job.kind AS job_kind,
        job.config::text AS job_config, job.retry::text AS job_retry,
        job.parameters_schema::text AS job_parameters_schema,
