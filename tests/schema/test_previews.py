@@ -66,6 +66,19 @@ async def test_a_preview_shows_what_a_gap_swallows_and_a_calendar_excludes(api: 
     assert preview["truncated"] is True
 
 
+async def test_an_unusable_calendar_id_is_an_error_of_the_preview_like_any_other(api: Api) -> None:
+    """Seen to fail where reading the fields refuses the whole answer."""
+    fields = _cron("0 12 * * *", calendarIds=["nope"])
+    job_id = await api.create_job()
+    schedule = await api.create_schedule(job_id, "noon", timings=fields["timings"])
+    change = await api.data(CHANGE, id=schedule["id"], fields=fields)
+    preview = await api.data(PREVIEW, fields=fields)
+    for answer in (preview["schedulePreview"], change["scheduleChangePreview"]):
+        (error,) = answer["errors"]
+        assert error["code"] == "NOT_FOUND"
+        assert error["path"] == ["fields", "calendarIds", "0"]
+
+
 async def test_what_is_previewed_is_what_is_saved(api: Api) -> None:
     # H and jitter depend on the key: preview, creation, list and cronExplain must agree on it.
     job_id = await api.create_job()

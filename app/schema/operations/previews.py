@@ -5,7 +5,7 @@ from typing import Annotated
 
 import strawberry
 
-from app.core.errors import LimitExceeded
+from app.core.errors import LimitExceeded, TickwheelError
 from app.core.ids import Kind
 from app.core.time import CRON_PRESETS, known_timezones
 from app.core.vocabulary import ResumeChoice, Severity
@@ -29,11 +29,14 @@ from app.schema.types.timings import Occurrence
 from app.services.conflicts import Stretch, find_conflicts
 from app.services.outlook import Question, read_forecast, read_upcoming
 from app.services.previews import (
+    ChangePreview,
+    Preview,
     PreviewQuestion,
     plan_resume,
     preview_change,
     preview_schedule,
 )
+from app.services.schedules import ScheduleFields
 from app.store.instants import read_now
 
 _WEEK = timedelta(days=7)
@@ -73,8 +76,12 @@ class PreviewQueries:
         count: Annotated[int, strawberry.argument(description="How many; at most 500.")] = 20,
     ) -> SchedulePreview:
         """Preview a creation."""
+        try:
+            given = _read(fields)
+        except TickwheelError as error:
+            return SchedulePreview.of(Preview(errors=[error]))
         question = PreviewQuestion(
-            fields=fields.read(),
+            fields=given,
             job_id=None if job_id is None else from_id(Kind.JOB, job_id, "jobId"),
             key=key,
             after=from_,
@@ -101,13 +108,17 @@ class PreviewQueries:
     ) -> ScheduleChangePreview:
         """Preview an edit."""
         context = info.context
+        try:
+            given = _read(fields)
+        except TickwheelError as error:
+            return ScheduleChangePreview.of(ChangePreview(errors=[error]))
         async with context.reading() as connection:
             preview = await preview_change(
                 context.runtime,
                 connection,
                 context.principal.project_id,
                 from_id(Kind.SCHEDULE, id, "id"),
-                fields.read(),
+                given,
                 effective_from=effective_from,
                 horizon=horizon,
             )
@@ -263,6 +274,15 @@ async def _upcoming(
         truncated=found.truncated,
         elapsed_seconds=found.elapsed_seconds,
     )
+
+
+def _read(fields: ScheduleFieldsInput) -> ScheduleFields:
+    """Read what a schedule is to be; what is wrong with it says where under `fields`."""
+    try:
+        return fields.read()
+    except TickwheelError as error:
+        error.under("fields")
+        raise
 
 
 async def _conflicts(info: Info, horizon: timedelta, least: Severity | None) -> ConflictReport:
