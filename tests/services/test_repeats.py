@@ -15,6 +15,7 @@ from app.core.vocabulary import (
     CalendarMode,
     CatchUpPolicy,
     OccurrenceAction,
+    Outcome,
     ResumeChoice,
     RunState,
     TimeMode,
@@ -32,6 +33,7 @@ from app.services.schedules import (
 )
 from app.services.schedules.timetables import load_calendars
 from app.services.schedules.upcoming import upcoming_occurrences
+from app.services.schedules.why_not import explain_instant
 from tests.services.planning import EDITOR, PROJECT, Planning
 
 DAY = timedelta(days=1)
@@ -76,6 +78,10 @@ async def test_what_ran_does_not_run_again_between_others_once_a_calendar_moves_
     await _run_yesterday(planning, schedule, days)
     await planning.put("freeze", days.frozen)
     assert await _upcoming(planning, schedule, days) == FOLLOWING
+    async with planning.runtime.database.reading(PROJECT) as connection:
+        current = await planning.read(schedule)
+        why = await explain_instant(connection, current, days.target + RECORDED[0] * HOUR)
+    assert (why.outcome, "recorded before" in why.message) == (Outcome.NOT_AN_OCCURRENCE, True)
     for hour in range(24):
         await planning.fire(days.target + hour * HOUR)
     ran = [run.scheduled_for for run in await planning.runs(schedule)]
