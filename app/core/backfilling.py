@@ -55,7 +55,10 @@ def most_unfinished(overlap: OverlapPolicy) -> int:
 
 
 def overlap_of(schedule: OverlapPolicy) -> OverlapPolicy:
-    """Return the policy of a backfill that names none: its runs wait, and are not skipped."""
+    """Return the policy of what was asked for as a whole: its runs wait, and are not skipped.
+
+    So are the runs of a backfill that names none, and those of catch-up or a resume with `ALL`.
+    """
     return schedule if schedule is OverlapPolicy.ALLOW else OverlapPolicy.QUEUE_ALL
 
 

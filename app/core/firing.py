@@ -49,6 +49,7 @@ class PlannedRecord:
 
     `range_end` is the last occurrence of a stretch, inclusive; `range_count` is None where
     counting it would take too long. `due_at` is when it may start, if not at its occurrence.
+    `in_turn`: it was asked for with all the others, so it waits for them and is not skipped.
     """
 
     occurrence: Occurrence
@@ -59,6 +60,7 @@ class PlannedRecord:
     range_count: int | None = None
     message: str | None = None
     due_at: datetime | None = None
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +172,14 @@ def plan_choice(
     until: datetime,
     running: Sequence[Occurrence],
     reason: RunReason,
+    *,
+    in_turn: bool,
 ) -> Iterator[PlannedRecord]:
     """Account for (after, until] where the newest, `running`, run and the others do not."""
     rest_until = running[0].nominal - _TICK if running else until
     yield from plan_stretches(timetable, after, rest_until, reason)
     for position, occurrence in enumerate(running):
-        yield _plan_one(occurrence, RunCause.CATCH_UP)
+        yield replace(_plan_one(occurrence, RunCause.CATCH_UP), in_turn=in_turn)
         # Only excluded occurrences can lie between two that run.
         following = running[position + 1 : position + 2]
         gap_end = following[0].nominal - _TICK if following else until
@@ -310,7 +314,8 @@ def _plan_missed(
     window_start = max(after, min(until, as_of - catch_up.window - _TICK))
     yield from plan_stretches(timetable, after, window_start, RunReason.TOO_LATE)
     caught_up, reason = _choose_caught_up(timetable, window_start, until, catch_up)
-    yield from plan_choice(timetable, window_start, until, caught_up, reason)
+    in_turn = catch_up.policy is CatchUpPolicy.ALL
+    yield from plan_choice(timetable, window_start, until, caught_up, reason, in_turn=in_turn)
 
 
 def _choose_caught_up(

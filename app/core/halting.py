@@ -69,7 +69,10 @@ def plan_halted(
     regular = overridden(timetable, overrides)
     running = _choose(regular, after, until, as_of, choice, catch_up)
     per_minute = catch_up.per_minute if choice in (None, ResumeChoice.ALL) else None
-    records = tuple(spread_out(_records(regular, after, unsettled, running), as_of, per_minute))
+    planned = _records(
+        regular, after, unsettled, running, in_turn=_runs_all(choice, catch_up.policy)
+    )
+    records = tuple(spread_out(planned, as_of, per_minute))
     if choice is None:
         return HaltedPlan(records, until)
     missed = unsettled[-1].reason if choice is ResumeChoice.SKIP else None
@@ -95,8 +98,19 @@ def _choose(
     return newest_occurrences(timetable, after, until, limit)
 
 
+def _runs_all(choice: ResumeChoice | None, policy: CatchUpPolicy) -> bool:
+    if choice is None:
+        return policy is CatchUpPolicy.ALL
+    return choice in (ResumeChoice.ALL, ResumeChoice.DRIP)
+
+
 def _records(
-    timetable: Timetable, after: datetime, halts: Sequence[Halt], running: Sequence[Occurrence]
+    timetable: Timetable,
+    after: datetime,
+    halts: Sequence[Halt],
+    running: Sequence[Occurrence],
+    *,
+    in_turn: bool,
 ) -> Iterator[PlannedRecord]:
     """Yield what runs, and each stretch between with the reason of the halt it lies in."""
     cursor = after
@@ -106,7 +120,7 @@ def _records(
                 yield from plan_stretches(
                     timetable, cursor, occurrence.nominal - _TICK, halt.reason
                 )
-                yield PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP)
+                yield PlannedRecord(occurrence, RunState.QUEUED, RunCause.CATCH_UP, in_turn=in_turn)
                 cursor = occurrence.nominal
         yield from plan_stretches(timetable, cursor, halt.ended_at, halt.reason)
         cursor = halt.ended_at

@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.exc import DBAPIError
 
+from app.core.backfilling import overlap_of
 from app.core.changes import Change
 from app.core.endings import state_at_end
 from app.core.firing import (
@@ -39,6 +40,7 @@ from app.core.vocabulary import (
     ChangeKind,
     DstFoldPolicy,
     DstGapPolicy,
+    OverlapPolicy,
     RunState,
     ScheduleState,
 )
@@ -403,7 +405,11 @@ def _run_row(schedule: RowMapping, record: PlannedRecord) -> RunRow:
         reason=None if record.reason is None else record.reason.value,
         message=record.message,
         cause=record.cause.value,
-        overlap=schedule["overlap"],
+        overlap=(
+            overlap_of(OverlapPolicy(schedule["overlap"])).value
+            if record.in_turn
+            else schedule["overlap"]
+        ),
         scheduled_for=occurrence.nominal,
         scheduled_local=occurrence.local.isoformat(),
         due_at=record.due_at or occurrence.at,

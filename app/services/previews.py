@@ -13,6 +13,8 @@ from uuid import UUID
 
 from app.core.defaults import Defaults
 from app.core.errors import Invalid, NotFound, TickwheelError
+from app.core.firing import plan_due_overrides
+from app.core.overrides import overridden
 from app.core.spacing import mark_too_soon
 from app.core.time import (
     Lint,
@@ -56,6 +58,7 @@ from app.store.database import ReadConnection
 from app.store.instants import read_now
 from app.store.jobs import read_job
 from app.store.outlook import Definition
+from app.store.overrides import read_standing_overrides
 from app.store.schedules import read_schedule
 
 MOST_PREVIEWED = 500
@@ -215,16 +218,24 @@ async def plan_resume(
     if schedule.state not in (ScheduleState.PAUSED, ScheduleState.QUARANTINED):
         return ResumePlan(0, exact=True, first_at=None, last_at=None)
     calendars = await load_calendars(connection, schedule.model_dump())
+    overrides = await read_standing_overrides(connection, schedule_id)
     timetable = timetable_of(schedule.model_dump(), calendars)
-    planned = plan_resumption(schedule, as_of, choice, RunReason.PAUSED, calendars)
-    missed, exact = timetable.count_between(schedule.cursor_at, as_of, _MOST_COUNTED)
-    first = timetable.next_after(schedule.cursor_at) if missed else None
-    last = timetable.previous_before(as_of) if missed else None
+    planned = plan_resumption(schedule, as_of, choice, RunReason.PAUSED, calendars, overrides)
+    # What was moved or added by hand is missed, too; what somebody skips is not.
+    by_hand = [
+        record.occurrence.nominal
+        for record in plan_due_overrides(timetable, overrides, as_of, None).records
+        if record.state is RunState.QUEUED
+    ]
+    regular = overridden(timetable, overrides)
+    count, exact = regular.count_between(schedule.cursor_at, as_of, _MOST_COUNTED)
+    ends = [regular.next_after(schedule.cursor_at), regular.previous_before(as_of)] if count else []
+    instants = [*by_hand, *(each.nominal for each in ends if each is not None)]
     return ResumePlan(
-        missed,
+        count + len(by_hand),
         exact,
-        first_at=None if first is None else first.nominal,
-        last_at=None if last is None else last.nominal,
+        first_at=min(instants, default=None),
+        last_at=max(instants, default=None),
         would_run=[each.occurrence for each in planned if each.state is RunState.QUEUED],
     )
 

@@ -121,6 +121,16 @@ def test_a_rate_lets_the_missed_ones_start_one_after_the_other() -> None:
     assert [record.due_at for record in live] == [None, None]
 
 
+def test_all_of_them_wait_for_one_another_and_the_newest_alone_is_judged_by_overlap() -> None:
+    """`ALL` would else run one and skip the others, where overlap is `SKIP`."""
+    for policy, in_turn in ((CatchUpPolicy.ALL, {True}), (CatchUpPolicy.LATEST, {False})):
+        found = plan(every(MINUTE), NOON, NOON + 5 * MINUTE, policy)
+        caught_up = [one for one in found.records if one.cause is RunCause.CATCH_UP]
+        assert {one.in_turn for one in caught_up} == in_turn
+        live = [one for one in found.records if one.cause is RunCause.SCHEDULE]
+        assert not any(one.in_turn for one in live if one.state is RunState.QUEUED)
+
+
 def test_what_fires_implausibly_often_is_stopped_and_accounted_for_in_one_row() -> None:
     """No such timing can be saved: it takes a damaged row, or a fault in the walk over instants.
 

@@ -185,6 +185,37 @@ async def test_a_resume_plan_counts_what_the_pause_has_missed(api: Api) -> None:
     assert [each["at"] for each in latest["wouldRun"]] == [latest["until"]]
 
 
+async def test_a_resume_plan_counts_what_was_decided_by_hand_in_the_pause(api: Api) -> None:
+    """What was added is missed with the others, what somebody skips is not: as the resume says.
+
+    Made to fail by planning without the overrides.
+    """
+    schedule = await api.create_schedule(await api.create_job(), "rarely", cron="0 0 1 1 *")
+    await api.data(PAUSE, input={"id": schedule["id"], "reason": "A test."})
+    at = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    added = {"scheduleId": schedule["id"], "at": at, "action": "ADD", "reason": "A test."}
+    override = "mutation ($input: OccurrenceOverrideInput!) { occurrenceOverride(input: $input)"
+    await api.data(override + " { errors { message } } }", input=added)
+    async with api.runtime.database.transaction() as transaction:
+        # As if its instant had come.
+        await transaction.execute(
+            text(
+                "UPDATE occurrence_override SET at = now() - interval '1 minute',"
+                " fires_at = now() - interval '1 minute'"
+            )
+        )
+    plan = """query($id: ID!, $missed: ResumeChoice!) { resumePlan(scheduleId: $id, missed: $missed)
+        { missed exact from until wouldRun { nominal } } }"""
+    skip = (await api.data(plan, id=schedule["id"], missed="SKIP"))["resumePlan"]
+    assert (skip["missed"], skip["exact"], skip["wouldRun"]) == (1, True, [])
+    latest = (await api.data(plan, id=schedule["id"], missed="LATEST"))["resumePlan"]
+    assert [each["nominal"] for each in latest["wouldRun"]] == [latest["from"]] == [latest["until"]]
+    resume = """mutation ($input: ScheduleResumeInput!) { scheduleResume(input: $input)
+        { schedule { missCount } } }"""
+    resumed = await api.data(resume, input={"id": schedule["id"]})
+    assert resumed["scheduleResume"]["schedule"]["missCount"] == skip["missed"]
+
+
 async def test_presets_and_zones_are_listed(api: Api) -> None:
     data = await api.data('{ cronPresets { name expression } timezones(search: "new york") }')
     assert {"name": "Every hour", "expression": "0 * * * *"} in data["cronPresets"]

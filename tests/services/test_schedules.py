@@ -13,6 +13,7 @@ from app.core.errors import Forbidden, StateConflict
 from app.core.time import CronTiming
 from app.core.vocabulary import (
     JobKind,
+    OverlapPolicy,
     ResumeChoice,
     Role,
     RunCause,
@@ -262,6 +263,28 @@ async def test_pause_that_has_ended_resumes_by_itself_with_its_plan(bench: Bench
     runs = await bench.runs()
     assert [run.cause for run in runs] == [RunCause.SCHEDULE, RunCause.CATCH_UP]
     assert is_gapless(instants(runs))
+
+
+@pytest.mark.parametrize(
+    ("missed", "overlaps"),
+    [
+        (ResumeChoice.LATEST, [OverlapPolicy.SKIP]),
+        (ResumeChoice.ALL, [OverlapPolicy.QUEUE_ALL] * 20),
+        (ResumeChoice.DRIP, [OverlapPolicy.QUEUE_ALL] * 20),
+    ],
+)
+async def test_all_of_a_pause_run_one_after_the_other_though_overlap_skips(
+    bench: Bench, missed: ResumeChoice, overlaps: list[OverlapPolicy]
+) -> None:
+    """Somebody asked for all of them: the first must not make the others be skipped."""
+    schedule = await bench.schedule(EACH_SECOND)
+    await pause_schedule(bench.runtime, ADMIN, schedule.id, reason="Test")
+    await bench.execute(
+        "UPDATE schedule SET cursor_at = date_trunc('second', now()) - interval '20 s'"
+    )
+    await resume_schedule(bench.runtime, ADMIN, schedule.id, ResumeRequest(missed))
+    runs = [run for run in await bench.runs() if run.cause is RunCause.CATCH_UP]
+    assert [run.overlap for run in runs][: len(overlaps)] == overlaps
 
 
 async def test_schedule_that_fires_is_not_resumed(bench: Bench) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.core.backfilling import overlap_of
 from app.core.endings import state_at_end
 from app.core.firing import (
     PlannedRecord,
@@ -131,7 +132,10 @@ def plan_resumption(
     regular = overridden(timetable, overrides)
     limit = {ResumeChoice.SKIP: 0, ResumeChoice.LATEST: 1}.get(choice, schedule.catch_up_limit)
     running = newest_occurrences(regular, schedule.cursor_at, as_of, limit)
-    records = list(plan_choice(regular, schedule.cursor_at, as_of, running, reason))
+    in_turn = choice in (ResumeChoice.ALL, ResumeChoice.DRIP)
+    records = list(
+        plan_choice(regular, schedule.cursor_at, as_of, running, reason, in_turn=in_turn)
+    )
     missed = reason if choice is ResumeChoice.SKIP else None
     return [*records, *plan_due_overrides(timetable, overrides, as_of, missed).records]
 
@@ -183,7 +187,7 @@ def run_row(
         reason=None if record.reason is None else record.reason.value,
         message=record.message,
         cause=record.cause.value,
-        overlap=schedule.overlap.value,
+        overlap=(overlap_of(schedule.overlap) if record.in_turn else schedule.overlap).value,
         scheduled_for=occurrence.nominal,
         scheduled_local=occurrence.local.isoformat(),
         due_at=due_at or record.due_at or occurrence.at,
