@@ -92,6 +92,29 @@ def test_without_a_choice_each_schedule_catches_up_as_it_says(
     assert covered(plan.records) == Counter(NOON + n * MINUTE for n in range(1, 11))
 
 
+@pytest.mark.parametrize(
+    ("missed", "policy", "in_turn"),
+    [
+        (None, CatchUpPolicy.ALL, True),
+        (None, CatchUpPolicy.LATEST, False),
+        (ResumeChoice.ALL, CatchUpPolicy.NONE, True),
+        (ResumeChoice.LATEST, CatchUpPolicy.ALL, False),
+    ],
+)
+def test_all_that_run_after_a_halt_wait_for_one_another(
+    missed: ResumeChoice | None, policy: CatchUpPolicy, in_turn: bool
+) -> None:
+    plan = plan_halted(
+        EVERY_MINUTE,
+        after=NOON,
+        halts=halts((STOPPED, 5), missed=missed),
+        as_of=NOON + 5 * MINUTE,
+        catch_up=CatchUp(policy),
+    )
+    running = [record for record in plan.records if record.state is RunState.QUEUED]
+    assert {record.in_turn for record in running} == {in_turn}
+
+
 def test_latest_runs_one_occurrence_of_several_halts() -> None:
     plan = plan_halted(
         EVERY_MINUTE,

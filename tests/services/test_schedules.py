@@ -19,12 +19,14 @@ from app.core.vocabulary import (
     RunCause,
     RunReason,
     RunState,
+    SchedulerAction,
     ScheduleState,
 )
 from app.models import Run, Schedule
 from app.models.columns import ActorRecord
 from app.runtime import Runtime, open_runtime
 from app.services.access import Principal
+from app.services.controlling import ControlRequest, control_scheduler
 from app.services.firing import fire_due
 from app.services.jobs import JobFields, JobRequest, create_job
 from app.services.schedules import (
@@ -49,6 +51,7 @@ ADMIN = Principal(ActorRecord(kind="TOKEN", id=None, name="admin"), Role.ADMIN, 
 EACH_SECOND = CronTiming("* * * * * *")
 EACH_MINUTE = CronTiming("* * * * *")
 NEW_YEAR = CronTiming("0 0 1 1 *")
+GOVERNOR = Principal(ADMIN.actor, Role.ADMIN, ADMIN.project_id, governs=True)
 
 
 class Bench:
@@ -183,6 +186,22 @@ async def test_edit_of_the_times_records_what_no_tick_had_fired(bench: Bench) ->
     assert record.range_count == 10
     assert record.range_end is not None
     assert record.range_end <= edited.cursor_at
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [(SchedulerAction.PAUSE, RunReason.PAUSED), (SchedulerAction.STOP, RunReason.STOPPED)],
+)
+async def test_edit_while_the_instance_is_halted_says_that_it_was(
+    bench: Bench, action: SchedulerAction, reason: RunReason
+) -> None:
+    """No worker came too late: none was to fire."""
+    schedule = await bench.schedule(EACH_MINUTE)
+    await control_scheduler(bench.runtime, GOVERNOR, ControlRequest(action, reason="Test"))
+    await bench.lag(schedule, 600)
+    await bench.edit(schedule, timings=(NEW_YEAR,))
+    (record,) = await bench.runs()
+    assert (record.state, record.reason, record.range_count) == (RunState.MISSED, reason, 10)
 
 
 async def test_edit_of_anything_else_leaves_overdue_instants_to_the_tick(bench: Bench) -> None:

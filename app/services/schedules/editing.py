@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.core.errors import Invalid, NotFound, StateConflict
 from app.core.overrides import Override, still_waiting
-from app.core.vocabulary import ChangeKind, Role, RunReason, ScheduleState
+from app.core.vocabulary import ChangeKind, Role, RunReason, SchedulerState, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
@@ -69,6 +69,7 @@ from app.store.schedules import (
     read_counters,
     update_schedule,
 )
+from app.store.status import read_control
 from app.store.versions import record_versions
 
 _GOES_ON = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
@@ -77,6 +78,12 @@ _WHY_UNFIRED = {
     ScheduleState.ACTIVE: RunReason.TOO_LATE,
     ScheduleState.PAUSED: RunReason.PAUSED,
     ScheduleState.QUARANTINED: RunReason.QUARANTINED,
+}
+# The same while the whole instance fires nothing.
+_WHY_HALTED = {
+    SchedulerState.PAUSED: RunReason.PAUSED,
+    SchedulerState.DRAINING: RunReason.STOPPED,
+    SchedulerState.STOPPED: RunReason.STOPPED,
 }
 
 
@@ -344,6 +351,9 @@ class Edit:
         if before.state in _GOES_ON and not is_retimed(before, columns):
             return accounted
         reason = _WHY_UNFIRED.get(before.state)
+        if before.state is ScheduleState.ACTIVE:
+            control = await read_control(transaction)
+            reason = _WHY_HALTED.get(control.state, reason)
         if reason is not None:
             missed = unfired_stretch(before, self._as_of, reason, self._calendars, overrides)
             rows = [run_row(before, self._job, record) for record in missed]
