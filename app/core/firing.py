@@ -207,8 +207,8 @@ def plan_override(
 ) -> PlannedRecord | None:
     """Plan the record of an override that fires; None if it has nothing to override any more.
 
-    `missed` is why it does not run, should it come too late. It is never coalesced with others:
-    somebody asked for it by hand.
+    `missed` is why it does not run, should it come too late. It is never coalesced with others, nor
+    skipped because of what else is caught up: somebody asked for it by hand.
     """
     occurrence = override.occurrence(timetable)
     if occurrence is None:
@@ -220,7 +220,7 @@ def plan_override(
         )
     if missed is not None:
         return PlannedRecord(occurrence, RunState.MISSED, RunCause.SCHEDULE, missed)
-    return PlannedRecord(occurrence, RunState.QUEUED, cause)
+    return PlannedRecord(occurrence, RunState.QUEUED, cause, in_turn=cause is RunCause.CATCH_UP)
 
 
 @dataclass(frozen=True, slots=True)

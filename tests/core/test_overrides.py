@@ -290,3 +290,20 @@ def test_a_halt_leaves_what_was_decided_by_hand_a_record_of_its_own() -> None:
         assert states[NOON + 10 * MINUTE] is RunState.SKIPPED
         assert states[NOON + 2 * HOUR] is states[NOON + 90 * SECOND] is by_hand
         assert set(found.settled) == {one.id for one in decided}
+
+
+def test_what_was_decided_by_hand_is_not_skipped_because_others_are_caught_up() -> None:
+    """After a halt it comes due with the newest; on time, overlap judges it as any other."""
+    added = override(OccurrenceAction.ADD, NOON + 90 * SECOND)
+    late = plan_halted(
+        EACH_MINUTE,
+        after=NOON,
+        halts=[Halt(RunReason.STOPPED, NOON, NOON + 5 * MINUTE, ResumeChoice.LATEST)],
+        as_of=NOON + 5 * MINUTE,
+        catch_up=CatchUp(),
+        overrides=[added],
+    )
+    running = [one for one in late.records if one.state is RunState.QUEUED]
+    assert [one.in_turn for one in running] == [False, True]
+    on_time = plan(added, after=NOON + 80 * SECOND, as_of=added.at)
+    assert [one.in_turn for one in on_time.records] == [False]
