@@ -19,6 +19,15 @@ from app.core.vocabulary import OverlapPolicy, RunReason
 MOST_WAITING = 1_000
 """How many runs of one schedule `QUEUE_ALL` lets wait, unless the schedule says fewer."""
 
+MOST_CRASHES = 3
+"""A run that has lost so many workers is not tried again."""
+
+SUSPECT_CRASHES = MOST_CRASHES - 1
+"""A run that has lost so many workers is suspected to kill them, and kept apart from its like.
+
+Whatever shares a worker with a run that kills it is lost with it, and counts the same crashes.
+"""
+
 
 class Verdict(StrEnum):
     """What becomes of a candidate."""
@@ -26,7 +35,7 @@ class Verdict(StrEnum):
     START = "START"
     SKIP = "SKIP"
     WAIT = "WAIT"
-    """Stays queued, out of the queue's way, until a run of its schedule or job ends."""
+    """Stays queued, out of the queue's way, until a run of its schedule or job ends, or a sweep."""
     HOLD = "HOLD"
     """As WAIT, until its queue has a free slot, or is no longer paused."""
     LEAVE = "LEAVE"
@@ -58,6 +67,8 @@ class Candidate:
     most_waiting: int = MOST_WAITING
     # It was fired by its schedule: spacing and maxRuns are about these only.
     is_scheduled: bool = True
+    # It has lost SUSPECT_CRASHES workers or more.
+    is_suspect: bool = False
 
     @property
     def order(self) -> Order:
@@ -137,12 +148,13 @@ def judge_starts(
     free_job_slots: Mapping[UUID, int],
     free_queue_slots: Mapping[str, int] = MappingProxyType({}),
     allowances: Mapping[UUID, Allowance] = MappingProxyType({}),
+    has_suspect: bool = False,
 ) -> Judgement:
     """Judge the candidates in order; each that starts or waits counts for those behind it.
 
     `free_job_slots` holds the jobs that have a limit, `free_queue_slots` the queues that have one
     or are paused. Starts are noted in `allowances`, which holds the schedules that have a spacing
-    or a maxRuns.
+    or a maxRuns. `has_suspect`: the worker is executing a suspect, and gets no second one.
     """
     ordered = list(candidates)
     verdicts: dict[UUID, Verdict] = {}
@@ -166,6 +178,9 @@ def judge_starts(
             verdict = Verdict.WAIT
         if verdict is Verdict.START and free_in_queue.get(candidate.queue, 1) <= 0:
             verdict = Verdict.HOLD
+        if verdict is Verdict.START and candidate.is_suspect:
+            verdict = Verdict.WAIT if has_suspect else Verdict.START
+            has_suspect = True
         verdicts[candidate.run_id] = verdict
         if verdict is Verdict.START and allowance is not None:
             allowance.note_start(candidate)

@@ -20,6 +20,7 @@ from app.core.changes import Change
 from app.core.retry import RetryPolicy
 from app.core.starting import (
     MOST_WAITING,
+    SUSPECT_CRASHES,
     Allowance,
     Candidate,
     Judgement,
@@ -97,7 +98,7 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
         locked = await queue.lock_startable_runs(transaction, worker_id=worker_id, limit=limit)
         if not locked:
             return Claim((), settled=0, exhausted=True)
-        judgement, changes = await _judge(transaction, locked)
+        judgement, changes = await _judge(transaction, locked, worker_id=worker_id)
         verdicts = judgement.verdicts
         starting = _with_verdict(locked, verdicts, Verdict.START)
         started = await queue.start_runs(
@@ -131,9 +132,9 @@ async def claim_runs(runtime: Runtime, worker_id: UUID, *, limit: int) -> Claim:
 
 
 async def _judge(
-    transaction: Transaction, locked: Sequence[RowMapping]
+    transaction: Transaction, locked: Sequence[RowMapping], *, worker_id: UUID
 ) -> tuple[Judgement, list[Change]]:
-    """Judge the locked runs by what else their schedules, jobs and queues have under way.
+    """Judge the locked runs by what else their schedules, jobs, queues and worker have under way.
 
     Schedules with a limit of their own are brought up to date; return what to announce of that.
     """
@@ -150,6 +151,7 @@ async def _judge(
             tier=row["tier"],
             most_waiting=row["overlap_limit"] or MOST_WAITING,
             is_scheduled=row["cause"] in _SCHEDULED_CAUSES,
+            is_suspect=row["crash_count"] >= SUSPECT_CRASHES,
         )
         for row in locked
     ]
@@ -179,12 +181,16 @@ async def _judge(
             if row["is_limited"] and row["is_judge"] and row["attempt"] == 0
         ],
     )
+    has_suspect = any(candidate.is_suspect for candidate in candidates) and (
+        await queue.has_crashing_run(transaction, worker_id, crashes=SUSPECT_CRASHES)
+    )
     judgement = judge_starts(
         candidates,
         busy=busy,
         free_job_slots=free_job_slots,
         free_queue_slots=free_queue_slots,
         allowances=allowances,
+        has_suspect=has_suspect,
     )
     return judgement, await _count_started(transaction, allowances)
 

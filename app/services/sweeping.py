@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping
 
 from app.core.ids import Kind, public_id
 from app.core.retry import RetryPolicy, may_follow_a_lost_attempt
+from app.core.starting import MOST_CRASHES
 from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
 from app.handlers.execution import Failure
 from app.runtime import Runtime
@@ -23,9 +24,6 @@ from app.store import queue
 from app.store.firing import to_json
 from app.store.instants import read_now
 from app.store.workers import mark_lost_workers
-
-MOST_CRASHES = 3
-"""A run that has killed its worker so often is not tried again."""
 
 _BATCH = 1_000
 _CHANGE = "LOST"

@@ -159,6 +159,16 @@ async def count_started(
     return [row for row in result.mappings() if row["runs"] > 0]
 
 
+async def has_crashing_run(transaction: Transaction, worker_id: UUID, *, crashes: int) -> bool:
+    """Return whether a worker holds a run that has lost at least so many workers."""
+    query = select(Run.id).where(
+        col(Run.worker_id) == worker_id,
+        col(Run.state) == RunState.RUNNING,
+        col(Run.crash_count) >= crashes,
+    )
+    return (await transaction.exec(query.limit(1))).first() is not None
+
+
 async def start_runs(
     transaction: Transaction,
     previous_success: Mapping[UUID, datetime | None],

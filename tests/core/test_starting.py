@@ -59,6 +59,7 @@ def judge(
     waiting: Sequence[Candidate] = (),
     slots: int | None = None,
     allowance: Allowance | None = None,
+    **more: Any,
 ) -> Judgement:
     """Judge runs of SCHEDULE beside what it has under way."""
     return judge_starts(
@@ -66,6 +67,7 @@ def judge(
         busy={SCHEDULE: Busyness(list(running), [candidate.order for candidate in waiting])},
         free_job_slots={} if slots is None else {JOB: slots},
         allowances={} if allowance is None else {SCHEDULE: allowance},
+        **more,
     )
 
 
@@ -257,6 +259,15 @@ def test_a_skipped_run_takes_no_slot_of_its_job() -> None:
     skipped = due(OverlapPolicy.SKIP)
     other = due(OverlapPolicy.SKIP, schedule=OTHER)
     assert verdicts(judge(skipped, other, running=[RUNNING], slots=1)) == [SKIP, START]
+
+
+def test_a_worker_gets_one_at_a_time_of_the_runs_that_may_have_killed_workers() -> None:
+    runs = [
+        due(OverlapPolicy.ALLOW, is_retry=True, is_suspect=is_suspect)
+        for is_suspect in (True, False, True)
+    ]
+    assert verdicts(judge(*runs)) == [START, START, WAIT]
+    assert verdicts(judge(*runs, has_suspect=True)) == [WAIT, START, WAIT]
 
 
 def test_judging_changes_nothing_it_was_given() -> None:

@@ -224,16 +224,22 @@ async def test_workers_are_replaced_one_by_one_and_no_run_fails(
 async def test_a_run_that_kills_every_worker_is_set_aside_and_the_others_go_on(
     cluster: Cluster, long: bool
 ) -> None:
-    """Made to fail by leaving the count of crashes out of the sweep: it goes on for ever."""
-    job_id = await cluster.job("poison")
-    async with supervised(cluster, 2):
+    """Also those that it takes down with it, because one claim gave them to the same worker."""
+    job_id, innocent = await cluster.job("poison"), await cluster.job("witnessed", seconds=1)
+    # One worker, so that all are claimed together, again and again.
+    async with supervised(cluster, 1):
         for _ in range(3 if long else 1):
+            [running] = cluster.running
+            running.send(signal.SIGSTOP)
+            others = [await cluster.run_now(innocent) for _ in range(2)]
             poison = await cluster.run_now(job_id)
+            running.send(signal.SIGCONT)
             row = await cluster.state(poison, "LOST")
             assert (row["reason"], row["attempt"], row["crash_count"]) == ("QUARANTINED", 3, 3)
-            good = await cluster.run_now(await cluster.job("witnessed"))
-            await cluster.state(good, "SUCCEEDED")
             assert len({line.pid for line in cluster.lines() if line.run_id == poison}) == 3
+            await cluster.all_over()
+            for run_id in others:
+                assert await cluster.engine.state_of(run_id) == ("SUCCEEDED", None)
 
 
 @row("duplicate delivery", "I3 I7")

@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from app.core.starting import MOST_CRASHES
 from app.core.vocabulary import OnWorkerLost, OverlapPolicy, RunState
 from app.handlers.execution import Outcome
 from app.services.claiming import ClaimedRun
-from app.services.sweeping import MOST_CRASHES, sweep
+from app.services.sweeping import sweep
 from app.store.queue import renew_leases
 from tests.engine import FAILED, NOON, SECOND, Engine, ended, open_engine, until_crashes_end
 
