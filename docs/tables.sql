@@ -116,6 +116,25 @@ CREATE TABLE public.calendar (
     rules jsonb NOT NULL
 );
 
+CREATE TABLE public.chain (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    after character varying(32) NOT NULL,
+    parameters jsonb NOT NULL,
+    fan_out character varying,
+    fan_out_limit integer,
+    CONSTRAINT chain_after CHECK (((after)::text = ANY ((ARRAY['SUCCEEDED'::character varying, 'FAILED'::character varying, 'ANY'::character varying])::text[]))),
+    CONSTRAINT chain_fan_out CHECK (((fan_out IS NULL) = (fan_out_limit IS NULL))),
+    CONSTRAINT chain_leads_on CHECK ((job_id <> target_id)),
+    CONSTRAINT chain_limit CHECK ((fan_out_limit > 0))
+);
+
 CREATE TABLE public.endpoint (
     id uuid NOT NULL,
     project_id uuid NOT NULL,
@@ -250,6 +269,7 @@ CREATE TABLE public.job (
     retry jsonb NOT NULL,
     on_worker_lost character varying(32) NOT NULL,
     tags jsonb NOT NULL,
+    has_chains boolean DEFAULT false NOT NULL,
     CONSTRAINT job_concurrency CHECK ((concurrency_limit > 0)),
     CONSTRAINT job_kind CHECK (((kind)::text = ANY ((ARRAY['HTTP'::character varying, 'COMMAND'::character varying, 'PYTHON'::character varying])::text[]))),
     CONSTRAINT job_on_worker_lost CHECK (((on_worker_lost)::text = ANY ((ARRAY['RETRY'::character varying, 'FAIL'::character varying])::text[]))),
@@ -354,8 +374,13 @@ END) STORED NOT NULL,
     backfill_id uuid,
     given_back_count integer DEFAULT 0 NOT NULL,
     other_locals jsonb,
+    chained_from_id uuid,
+    chain_id uuid,
+    chain_item integer,
+    chain_depth integer,
     CONSTRAINT run_attempts CHECK ((attempt <= ((max_attempts + crash_count) + given_back_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
+    CONSTRAINT run_chained CHECK (((chained_from_id IS NULL) OR ((chain_id IS NOT NULL) AND (chain_item IS NOT NULL) AND (chain_depth > 0)))),
     CONSTRAINT run_ends_after_start CHECK ((finished_at >= started_at)),
     CONSTRAINT run_finished_is_over CHECK ((((state)::text = ANY ((ARRAY['QUEUED'::character varying, 'RUNNING'::character varying])::text[])) = (finished_at IS NULL))),
     CONSTRAINT run_overlap CHECK (((overlap)::text = ANY ((ARRAY['SKIP'::character varying, 'ALLOW'::character varying, 'QUEUE_ONE'::character varying, 'QUEUE_ALL'::character varying, 'CANCEL_RUNNING'::character varying])::text[]))),
@@ -606,6 +631,9 @@ ALTER TABLE ONLY public.backfill
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.chain
+    ADD CONSTRAINT chain_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.endpoint
     ADD CONSTRAINT endpoint_pkey PRIMARY KEY (id);
 
@@ -690,6 +718,12 @@ CREATE INDEX backfill_step ON public.backfill USING btree (step_at, id) WHERE (s
 
 CREATE UNIQUE INDEX calendar_key ON public.calendar USING btree (project_id, key);
 
+CREATE INDEX chain_list ON public.chain USING btree (project_id, id);
+
+CREATE UNIQUE INDEX chain_of_job ON public.chain USING btree (job_id, target_id);
+
+CREATE INDEX chain_to_job ON public.chain USING btree (target_id);
+
 CREATE UNIQUE INDEX endpoint_key ON public.endpoint USING btree (project_id, key);
 
 CREATE INDEX event_at ON public.event USING btree (at);
@@ -735,6 +769,8 @@ CREATE INDEX run_list ON public.run USING btree (project_id, id);
 CREATE UNIQUE INDEX run_occurrence ON public.run USING btree (schedule_id, scheduled_for) WHERE ((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying])::text[]));
 
 CREATE UNIQUE INDEX run_of_backfill ON public.run USING btree (backfill_id, scheduled_for) WHERE (backfill_id IS NOT NULL);
+
+CREATE UNIQUE INDEX run_of_chain ON public.run USING btree (chained_from_id, chain_id, chain_item) WHERE (chained_from_id IS NOT NULL);
 
 CREATE INDEX run_of_job ON public.run USING btree (job_id, id);
 
@@ -803,6 +839,15 @@ ALTER TABLE ONLY public.backfill
 
 ALTER TABLE ONLY public.calendar
     ADD CONSTRAINT calendar_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.chain
+    ADD CONSTRAINT chain_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.job(id);
+
+ALTER TABLE ONLY public.chain
+    ADD CONSTRAINT chain_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.chain
+    ADD CONSTRAINT chain_target_id_fkey FOREIGN KEY (target_id) REFERENCES public.job(id);
 
 ALTER TABLE ONLY public.endpoint
     ADD CONSTRAINT endpoint_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

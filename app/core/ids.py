@@ -25,6 +25,7 @@ class Kind(StrEnum):
     SECRET = "secret"  # noqa: S105 - a kind of thing
     FINDING = "finding"
     TEMPLATE = "template"
+    CHAIN = "chain"
     TOKEN = "token"  # noqa: S105 - a kind of thing
     AUDIT = "audit"
 

@@ -277,6 +277,14 @@ class RunCause(StrEnum):
     CHAIN = "CHAIN"
 
 
+class ChainOn(StrEnum):
+    """After which end of a run a chain starts the next one."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ANY = "ANY"
+
+
 class RunReason(StrEnum):
     """Why a run was skipped, missed, cancelled or failed."""
 

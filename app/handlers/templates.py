@@ -20,7 +20,6 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedErr
 from jinja2.environment import TemplateExpression
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-ROOTS = ("parameters", "run", "endpoint", "secrets")
 RUN_NAMES = (
     "attempt",
     "id",
@@ -32,6 +31,19 @@ RUN_NAMES = (
     "scheduledDate",
     "scheduledFor",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that a template may use: its roots, and what its `run` has."""
+
+    roots: tuple[str, ...]
+    run_names: tuple[str, ...]
+
+
+OF_A_RUN = Scope(("parameters", "run", "endpoint", "secrets"), RUN_NAMES)
+"""What a run of an HTTP job fills its configuration in from."""
+
 MOST_EXPRESSIONS = 200
 """How many expressions all the texts of a configuration hold together."""
 
@@ -142,11 +154,11 @@ class Rendering:
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise TemplateFailed(f"The request is larger than {_MOST_RENDERED:,} characters.")
+            raise TemplateFailed(f"What it fills in is larger than {_MOST_RENDERED:,} characters.")
 
 
 @lru_cache(maxsize=4096)
-def compile_template(text: str) -> Template:
+def compile_template(text: str, scope: Scope = OF_A_RUN) -> Template:
     """Read a template. Raises TemplateInvalid."""
     if "{{" not in text and "{%" not in text and "{#" not in text:
         return Template((text,) if text else ())
@@ -156,7 +168,7 @@ def compile_template(text: str) -> Template:
         raise TemplateInvalid(f"This is not a template: {error.message}") from None
     except RecursionError:
         raise TemplateInvalid("This template is nested too deeply.") from None
-    return Template(tuple(_parts(parsed)))
+    return Template(tuple(_parts(parsed, scope)))
 
 
 def secret_template(key: str) -> Template:
@@ -164,7 +176,7 @@ def secret_template(key: str) -> Template:
     return compile_template(f"{{{{ secrets[{orjson.dumps(key).decode()}] }}}}")
 
 
-def _parts(parsed: nodes.Template) -> Iterator[str | Expression]:
+def _parts(parsed: nodes.Template, scope: Scope) -> Iterator[str | Expression]:
     for output in parsed.body:
         if not isinstance(output, nodes.Output):
             raise TemplateInvalid("Only {{ expressions }} are understood, no {% statements %}.")
@@ -172,7 +184,7 @@ def _parts(parsed: nodes.Template) -> Iterator[str | Expression]:
             if isinstance(node, nodes.TemplateData):
                 yield node.data
             else:
-                names = tuple(_names(node, depth=0, optional=False))
+                names = tuple(_names(node, scope, depth=0, optional=False))
                 yield Expression(_compiled(node), names)
 
 
@@ -183,7 +195,7 @@ def _compiled(node: nodes.Expr) -> TemplateExpression:
     return TemplateExpression(template, undefined_to_none=False)
 
 
-def _names(node: nodes.Node, *, depth: int, optional: bool) -> Iterator[Name]:
+def _names(node: nodes.Node, scope: Scope, *, depth: int, optional: bool) -> Iterator[Name]:
     """Yield the names of an expression; raise TemplateInvalid for what it may not hold."""
     if depth > _DEEPEST:
         raise TemplateInvalid("This expression is nested too deeply.")
@@ -191,22 +203,22 @@ def _names(node: nodes.Node, *, depth: int, optional: bool) -> Iterator[Name]:
         case nodes.Const():
             return
         case nodes.Name() | nodes.Getattr() | nodes.Getitem():
-            yield _name(node, optional=optional)
+            yield _name(node, scope, optional=optional)
         case nodes.Filter(node=nodes.Expr(), name=str(), kwargs=[], dyn_args=None, dyn_kwargs=None):
-            yield from _filtered(node, depth, optional)
+            yield from _filtered(node, scope, depth, optional)
         case nodes.Test(name="defined", args=[], kwargs=[]):
-            yield from _names(node.node, depth=depth + 1, optional=True)
+            yield from _names(node.node, scope, depth=depth + 1, optional=True)
         case _ if isinstance(node, _COMBINING):
             # Of `a if b else c` only one is looked at; what it needs is known when it runs.
             is_open = optional or isinstance(node, _EITHER)
             for child in node.iter_child_nodes():
-                yield from _names(child, depth=depth + 1, optional=is_open)
+                yield from _names(child, scope, depth=depth + 1, optional=is_open)
         case _:
             kind = type(node).__name__.lower()
             raise TemplateInvalid(f"An expression may not hold this here ({kind}).")
 
 
-def _filtered(node: nodes.Filter, depth: int, optional: bool) -> Iterator[Name]:
+def _filtered(node: nodes.Filter, scope: Scope, depth: int, optional: bool) -> Iterator[Name]:
     if node.name not in _FILTERS:
         raise TemplateInvalid(
             f"There is no filter {node.name!r}; there are {', '.join(sorted(_FILTERS))}."
@@ -215,12 +227,14 @@ def _filtered(node: nodes.Filter, depth: int, optional: bool) -> Iterator[Name]:
         raise TemplateInvalid(f"The filter {node.name} has another number of arguments.")
     assert node.node is not None, "only a filter block has no node"
     is_open = optional or node.name == "default"
-    yield from _names(node.node, depth=depth + 3, optional=is_open)
+    yield from _names(node.node, scope, depth=depth + 3, optional=is_open)
     for argument in node.args:
-        yield from _names(argument, depth=depth + 3, optional=optional)
+        yield from _names(argument, scope, depth=depth + 3, optional=optional)
 
 
-def _name(node: nodes.Name | nodes.Getattr | nodes.Getitem, *, optional: bool) -> Name:
+def _name(
+    node: nodes.Name | nodes.Getattr | nodes.Getitem, scope: Scope, *, optional: bool
+) -> Name:
     """Return the root of a chain of members, and its first one."""
     members: list[Any] = []
     part: nodes.Node = node
@@ -232,8 +246,8 @@ def _name(node: nodes.Name | nodes.Getattr | nodes.Getitem, *, optional: bool) -
         else:
             raise TemplateInvalid("What stands in [brackets] is a text or a number.")
         part = part.node
-    if not isinstance(part, nodes.Name) or part.name not in ROOTS:
-        known = ", ".join(ROOTS)
+    if not isinstance(part, nodes.Name) or part.name not in scope.roots:
+        known = ", ".join(scope.roots)
         named = getattr(part, "name", "this")
         raise TemplateInvalid(f"{named!r} is not known here; there are {known}.")
     if len(members) > _DEEPEST:
@@ -241,8 +255,8 @@ def _name(node: nodes.Name | nodes.Getattr | nodes.Getitem, *, optional: bool) -
     first = members[-1] if members else None
     if part.name == "secrets" and (not isinstance(first, str) or len(members) > 1):
         raise TemplateInvalid('Name one secret: secrets.key, or secrets["a-key"].')
-    if part.name == "run" and first is not None and first not in RUN_NAMES:
-        raise TemplateInvalid(f"A run has no {first!r}; it has {', '.join(RUN_NAMES)}.")
+    if part.name == "run" and first is not None and first not in scope.run_names:
+        raise TemplateInvalid(f"A run has no {first!r}; it has {', '.join(scope.run_names)}.")
     return Name(part.name, None if first is None else str(first), optional)
 
 

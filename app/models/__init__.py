@@ -7,6 +7,7 @@ One module per table or per small family. Importing this package registers all o
 from app.models.audit import AuditEntry, AuditSeal, UnsealedEntry
 from app.models.backfill import Backfill
 from app.models.calendar import Calendar
+from app.models.chain import Chain
 from app.models.endpoint import Endpoint, EndpointToken
 from app.models.event import Event
 from app.models.finding import HealthFinding, HealthRound
@@ -31,6 +32,7 @@ __all__ = [
     "AuditSeal",
     "Backfill",
     "Calendar",
+    "Chain",
     "Endpoint",
     "EndpointToken",
     "Event",

@@ -57,3 +57,5 @@ class Job(SQLModel, table=True):
         default=OnWorkerLost.RETRY, sa_type=word_type(OnWorkerLost, "job_on_worker_lost")
     )
     tags: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    # Whether chains lead on from it: the end of a run looks for them only then.
+    has_chains: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

@@ -29,6 +29,11 @@ class Run(SQLModel, table=True):
         ),
         CheckConstraint("range_end >= scheduled_for", name="run_range"),
         CheckConstraint(
+            "chained_from_id IS NULL"
+            " OR (chain_id IS NOT NULL AND chain_item IS NOT NULL AND chain_depth > 0)",
+            name="run_chained",
+        ),
+        CheckConstraint(
             "attempt <= max_attempts + crash_count + given_back_count", name="run_attempts"
         ),
         # One record for each occurrence, whoever fires it: what makes a second ticker harmless.
@@ -69,6 +74,15 @@ class Run(SQLModel, table=True):
             "schedule_id",
             "scheduled_for",
             postgresql_where=text("cause IN ('RERUN', 'BACKFILL')"),
+        ),
+        # One run for each item of each chain of a run: what makes a second finisher harmless.
+        Index(
+            "run_of_chain",
+            "chained_from_id",
+            "chain_id",
+            "chain_item",
+            unique=True,
+            postgresql_where=text("chained_from_id IS NOT NULL"),
         ),
         # What the claim reads: the queue.
         Index(
@@ -159,6 +173,12 @@ class Run(SQLModel, table=True):
     schedule_version: int | None = None
     rerun_of_id: UUID | None = None
     backfill_id: UUID | None = None
+    # The run whose end started this one, by which chain, for which item of its list (0 without
+    # one), and how many runs stand before it; null where nothing was chained.
+    chained_from_id: UUID | None = None
+    chain_id: UUID | None = None
+    chain_item: int | None = None
+    chain_depth: int | None = None
     revision: int = 1
 
     state: RunState = Field(default=RunState.QUEUED, sa_type=word_type(RunState, "run_state"))

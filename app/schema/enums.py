@@ -163,6 +163,11 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "LATEST": "Run the newest, record the others.",
         "ALL": "Run them, oldest first, up to a limit.",
     },
+    words.ChainOn: {
+        "SUCCEEDED": "After a success; after a failure the next run is recorded as SKIPPED.",
+        "FAILED": "After a failure, a time-out or the loss of the worker.",
+        "ANY": "After either. A run that was cancelled, skipped or missed starts nothing.",
+    },
     words.ResumeChoice: {
         "SKIP": "Record them as missed.",
         "LATEST": "Run the newest.",

@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from app.models import (
     Attempt,
     Calendar,
+    Chain,
     HealthFinding,
     Job,
     OccurrenceOverride,
@@ -27,6 +28,7 @@ from app.services.statistics import (
 from app.services.status import Lateness
 from app.store.backfills import BackfillRecord, read_backfills
 from app.store.calendars import read_calendars
+from app.store.chains import read_chains_of_jobs
 from app.store.database import Database, ReadConnection
 from app.store.findings import read_findings
 from app.store.jobs import read_jobs
@@ -59,6 +61,13 @@ class Loaders:
         """Load schedules by id."""
         return self._by_id(
             lambda connection, ids: read_schedules(connection, self._project_id, ids)
+        )
+
+    @cached_property
+    def chains_of_jobs(self) -> DataLoader[UUID, list[Chain] | None]:
+        """Load the chains that lead on from jobs by the job's id."""
+        return self._by_id(
+            lambda connection, ids: read_chains_of_jobs(connection, self._project_id, ids)
         )
 
     @cached_property

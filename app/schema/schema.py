@@ -32,6 +32,7 @@ from app.schema.operations.audit import AuditQueries
 from app.schema.operations.backfills import BackfillMutations, BackfillQueries
 from app.schema.operations.bulk import BulkMutations
 from app.schema.operations.calendars import CalendarMutations, CalendarQueries
+from app.schema.operations.chains import ChainMutations, ChainQueries
 from app.schema.operations.control import ControlMutations
 from app.schema.operations.endpoints import EndpointMutations, EndpointQueries
 from app.schema.operations.health import HealthMutations, HealthQueries
@@ -61,6 +62,7 @@ class Query(
     CalendarQueries,
     SecretQueries,
     EndpointQueries,
+    ChainQueries,
     TemplateQueries,
     RunQueries,
     BackfillQueries,
@@ -87,6 +89,7 @@ class Mutation(
     SecretMutations,
     BackfillMutations,
     EndpointMutations,
+    ChainMutations,
     TemplateMutations,
 ):
     """The writes."""

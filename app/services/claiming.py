@@ -73,6 +73,8 @@ class ClaimedRun:
     limited_queue: str | None
     # It must not go on once its lease may have passed to another worker.
     at_most_once: bool
+    # Chains lead on from its job: its end may start other runs.
+    has_chains: bool
     # The JSON Schema of its job's parameters, as text.
     parameters_schema: str | None = None
     # How the attempt ends at once, if what it needs cannot be had.
@@ -304,6 +306,7 @@ def claimed_run(row: RowMapping, started: RowMapping) -> ClaimedRun:
         queue=row["queue"],
         limited_queue=row["queue"] if row["queue_is_controlled"] else None,
         at_most_once=row["job_on_worker_lost"] == OnWorkerLost.FAIL,
+        has_chains=row["job_has_chains"],
         parameters_schema=row["job_parameters_schema"],
     )
 

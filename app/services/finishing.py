@@ -1,8 +1,8 @@
 """Write what came of attempts.
 
-Many attempts end in one transaction: their runs, their records, the counters of their schedules
-and the events. Everything hangs on the fencing token: what another worker has taken over in the
-meantime is not touched, not counted and not announced.
+Many attempts end in one transaction: their runs, their records, the counters of their schedules,
+the runs that follow by chains and the events. Everything hangs on the fencing token: what another
+worker has taken over in the meantime is not touched, not counted and not announced.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ from app.core.vocabulary import ChangeKind, FailureReason, RunReason, RunState
 from app.handlers.execution import Failure, Outcome
 from app.handlers.output_text import clean
 from app.runtime import Runtime
+from app.services.chaining import start_chained
 from app.services.claiming import ClaimedRun, run_changes
 from app.services.measuring import measure_ends
 from app.services.pausing import pause_failing_schedules
@@ -90,9 +91,11 @@ async def finish_attempts(
         unblocked = await queue.unblock_runs(transaction, rows)
         limited = [by_run[row["id"]].run.limited_queue for row in rows]
         unblocked += await queue.release_held_runs(transaction, filter(None, limited))
-    changes = [*run_changes(rows, _FINISHED), *schedule_changes(rows, counters)]
-    # A waiting run may start at once, a retry when its delay is over: somebody must know.
-    queued = any(row["state"] == RunState.QUEUED for row in rows)
+        leading_on = [row["id"] for row in rows if by_run[row["id"]].run.has_chains]
+        chained = await start_chained(transaction, leading_on)
+    changes = [*run_changes(rows, _FINISHED), *schedule_changes(rows, counters), *chained]
+    # A run that waited or was chained may start at once, a retry later: somebody must know.
+    queued = bool(chained) or any(row["state"] == RunState.QUEUED for row in rows)
     runtime.announce_soon(changes, ring=queued or unblocked > 0)
     for row in rows:
         _log_end(row, by_run[row["id"]])

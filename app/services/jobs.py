@@ -57,6 +57,7 @@ from app.services.writing import (
     note_audit,
     note_change,
 )
+from app.store.chains import read_chained_job_keys
 from app.store.database import Transaction
 from app.store.endpoints import share_endpoint
 from app.store.instants import read_now
@@ -170,7 +171,7 @@ async def update_job_definition(
 
 
 async def archive_job(runtime: Runtime, principal: Principal, job_id: UUID) -> Accepted[Job]:
-    """Archive a job that no schedule uses any more; archiving twice changes nothing."""
+    """Archive a job that no schedule or chain uses any more; archiving twice changes nothing."""
     principal.require(Role.EDITOR)
     written = Written()
     async with runtime.database.transaction(principal.project_id) as transaction:
@@ -224,6 +225,15 @@ async def _check_unused(transaction: Transaction, job: Job) -> None:
             f"Schedules still use this job ({named}): archive them first.",
             current="ACTIVE",
             allowed=["a job without schedules"],
+            path=("id",),
+        )
+    keys = await read_chained_job_keys(transaction, job.id, limit=4)
+    if keys:
+        named = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+        raise StateConflict(
+            f"Chains still connect this job with others ({named}): delete them first.",
+            current="ACTIVE",
+            allowed=["a job without chains"],
             path=("id",),
         )
 

@@ -16,6 +16,7 @@ from app.core.starting import MOST_CRASHES
 from app.core.vocabulary import FailureReason, OnWorkerLost, RunReason, RunState
 from app.handlers.execution import Failure
 from app.runtime import Runtime
+from app.services.chaining import start_chained
 from app.services.claiming import run_changes
 from app.services.finishing import error_record, schedule_changes
 from app.services.measuring import measure_lost
@@ -73,7 +74,8 @@ async def requeue_lost_runs(runtime: Runtime, *, swept_at: datetime | None = Non
             transaction, [_ended(row) for row in lost], change=_CHANGE
         )
         await queue.unblock_runs(transaction, rows)
-    changes = [*run_changes(rows, _CHANGE), *schedule_changes(rows, counters)]
+        chained = await start_chained(transaction, [row["id"] for row in rows])
+    changes = [*run_changes(rows, _CHANGE), *schedule_changes(rows, counters), *chained]
     for row in lost:
         _log.warning("run.lost", run_id=public_id(Kind.RUN, row["id"]), worker=row["worker"])
     measure_lost(runtime.metrics, rows, lost)

@@ -42,6 +42,7 @@ class Subject(StrEnum):
     BACKFILL = "BACKFILL"
     FINDING = "FINDING"
     TEMPLATE = "TEMPLATE"
+    CHAIN = "CHAIN"
 
 
 @dataclass(frozen=True, slots=True)

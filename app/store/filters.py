@@ -77,6 +77,7 @@ class RunFilter:
     job_id: UUID | None = None
     schedule_id: UUID | None = None
     backfill_id: UUID | None = None
+    chained_from_id: UUID | None = None
     queues: tuple[str, ...] | None = None
     tags: Tags = ()
     scheduled_for: TimeRange | None = None
@@ -100,6 +101,7 @@ class RunFilter:
                 (Run.job_id, self.job_id),
                 (Run.schedule_id, self.schedule_id),
                 (Run.backfill_id, self.backfill_id),
+                (Run.chained_from_id, self.chained_from_id),
             ),
             *_tagged(Run.tags, self.tags),
             *_within((Run.scheduled_for, self.scheduled_for), (Run.finished_at, self.finished_at)),

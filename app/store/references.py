@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, cast, func, or_
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from app.core.vocabulary import JobKind
-from app.models import Endpoint, Job, Schedule
+from app.models import Chain, Endpoint, Job, Schedule
 from app.store.database import ReadConnection
 
 
@@ -29,7 +30,10 @@ class PossibleUser:
 async def read_possible_users(
     connection: ReadConnection, project_id: UUID, text: str
 ) -> list[PossibleUser]:
-    """Return the project's jobs, schedules and endpoints that hold a text; none is archived."""
+    """Return the project's jobs, schedules, chains and endpoints that hold a text.
+
+    None is archived.
+    """
     jobs = select(Job).where(
         col(Job.project_id) == project_id,
         col(Job.archived_at).is_(None),
@@ -39,6 +43,14 @@ async def read_possible_users(
         col(Schedule.project_id) == project_id,
         col(Schedule.archived_at).is_(None),
         _holds(Schedule.parameters, text),
+    )
+    target = aliased(Job)
+    chains = (
+        select(Job.key, target.key, Chain.parameters)
+        .join(Job, col(Job.id) == col(Chain.job_id))
+        .join(target, col(target.id) == col(Chain.target_id))
+        .where(col(Chain.project_id) == project_id, _holds(Chain.parameters, text))
+        .order_by(col(Job.key), target.key)
     )
     endpoints = select(Endpoint).where(
         col(Endpoint.project_id) == project_id,
@@ -54,6 +66,10 @@ async def read_possible_users(
             for key, parameters in (
                 await connection.exec(schedules.order_by(col(Schedule.key)))
             ).all()
+        ),
+        *(
+            PossibleUser(f"chain from {key} to {target_key}", parameters)
+            for key, target_key, parameters in (await connection.exec(chains)).all()
         ),
         *(
             PossibleUser(f"endpoint {row.key}", endpoint=row)

@@ -51,6 +51,7 @@ QUERIES: Final[dict[str, Rule]] = {
     "endpoints": VIEWER,
     "tasks": VIEWER,
     "templates": VIEWER,
+    "chains": VIEWER,
     "secrets": ADMIN,
     "apiTokens": ADMIN,
     "audit": ADMIN,
@@ -84,6 +85,8 @@ MUTATIONS: Final[dict[str, Rule]] = {
     "calendarDelete": EDITOR,
     "endpointPut": EDITOR,
     "endpointDelete": EDITOR,
+    "chainPut": EDITOR,
+    "chainDelete": EDITOR,
     "templatePut": EDITOR,
     "templateDelete": EDITOR,
     "viewerUpdate": VIEWER,
@@ -122,6 +125,7 @@ class Things(Protocol):
 _SOON = {"timings": [{"cron": {"expression": "0 0 1 1 *"}}]}
 _LONG_AGO = {"from": "2024-01-01T00:00:00Z", "until": "2024-12-31T00:00:00Z"}
 _WORKER = "worker_" + "0" * 32
+_CHAIN = "chain_" + "0" * 32
 
 
 def arguments(things: Things) -> dict[str, dict[str, Any]]:
@@ -184,6 +188,8 @@ def arguments(things: Things) -> dict[str, dict[str, Any]]:
         "calendarDelete": {"key": "new"},
         "endpointPut": {"input": {"key": "new", "baseUrl": "https://example.com"}},
         "endpointDelete": {"key": "new"},
+        "chainPut": {"input": {"jobId": things.job, "targetId": things.job}},
+        "chainDelete": {"id": _CHAIN},
         "templatePut": {"input": {"key": "new", "name": "New", "defaults": {}}},
         "templateDelete": {"key": "new"},
         "viewerUpdate": {"timezone": "UTC"},

@@ -53,6 +53,7 @@ def claimed(*, attempt: int = 1, max_attempts: int = 1, log_lines: int = 0) -> C
         queue="default",
         limited_queue=None,
         at_most_once=False,
+        has_chains=False,
     )
 
 

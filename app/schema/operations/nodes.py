@@ -13,6 +13,7 @@ from app.schema.connections import MOST
 from app.schema.context import Info
 from app.schema.types.backfills import Backfill
 from app.schema.types.calendars import Calendar
+from app.schema.types.chains import Chain
 from app.schema.types.common import Node
 from app.schema.types.endpoints import Endpoint
 from app.schema.types.health import HealthFinding
@@ -24,6 +25,7 @@ from app.schema.types.secrets import Secret
 from app.schema.types.templates import Template
 from app.services.secrets import find_secret
 from app.services.templates import find_template
+from app.store.chains import read_chain
 from app.store.endpoints import read_endpoint_by_id
 
 
@@ -113,6 +115,12 @@ async def _template(info: Info, id_: UUID) -> Node | None:
     return None if found is None else Template.of(found)
 
 
+async def _chain(info: Info, id_: UUID) -> Node | None:
+    async with info.context.reading() as connection:
+        row = await read_chain(connection, info.context.principal.project_id, id_)
+    return None if row is None else Chain.of(row)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
@@ -124,4 +132,5 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.FINDING: _finding,
     Kind.ENDPOINT: _endpoint,
     Kind.TEMPLATE: _template,
+    Kind.CHAIN: _chain,
 }

@@ -27,6 +27,7 @@ from app.store.pages import SortKey
 from app.store.statistics import Of
 
 if TYPE_CHECKING:
+    from app.schema.types.chains import Chain
     from app.schema.types.runs import RunConnection
     from app.schema.types.schedules import ScheduleConnection
 
@@ -129,6 +130,16 @@ class Job(Node):
         return await RunConnection.read(
             info.context, Window(first, after), narrowed=filter, order=order_by, job_id=self.row.id
         )
+
+    @strawberry.field(description="What runs when its runs end, the oldest chain first.")
+    async def chains(
+        self, info: Info
+    ) -> list[Annotated["Chain", strawberry.lazy("app.schema.types.chains")]]:
+        """Load the chains."""
+        from app.schema.types.chains import Chain
+
+        rows = await info.context.loaders.chains_of_jobs.load(self.row.id)
+        return [Chain.of(row) for row in rows or ()]
 
     @strawberry.field(description="What became of its runs in a window.")
     async def stats(self, info: Info, window: StatsWindow = None) -> RunStats:

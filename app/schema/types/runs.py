@@ -14,9 +14,10 @@ from app.core.run_states import is_final
 from app.core.vocabulary import FailureReason, LogLevel, RunCause, RunReason, RunState
 from app.models import Attempt as AttemptRow
 from app.models import Run as RunRow
-from app.schema.connections import Window, page_info
+from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
 from app.schema.ids import to_id
+from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, run_order
 from app.schema.scalars import Cursor
 from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
@@ -162,6 +163,23 @@ class Run(Node):
         row = await info.context.loaders.runs.load(self.row.rerun_of_id)
         return None if row is None else Run.of(row)
 
+    @strawberry.field(description="The run whose end started this one by a chain.")
+    async def chained_from(self, info: Info) -> "Run | None":
+        """Load the run."""
+        if self.row.chained_from_id is None:
+            return None
+        row = await info.context.loaders.runs.load(self.row.chained_from_id)
+        return None if row is None else Run.of(row)
+
+    @strawberry.field(description="The runs that its end started by chains, the newest first.")
+    async def chained(
+        self, info: Info, first: First = DEFAULT_SIZE, after: After = None
+    ) -> "RunConnection":
+        """Return one page."""
+        return await RunConnection.read(
+            info.context, Window(first, after), narrowed=None, chained_from_id=self.row.id
+        )
+
     @strawberry.field(description="The backfill that made it.")
     async def backfill(
         self, info: Info
@@ -294,6 +312,7 @@ class RunConnection:
         job_id: UUID | None = None,
         schedule_id: UUID | None = None,
         backfill_id: UUID | None = None,
+        chained_from_id: UUID | None = None,
     ) -> "RunConnection":
         """Return one page, the newest first unless ordered otherwise."""
         name, stored_order = run_order(order)
@@ -301,6 +320,7 @@ class RunConnection:
             job_id=job_id,
             schedule_id=schedule_id,
             backfill_id=backfill_id,
+            chained_from_id=chained_from_id,
             all_of=() if narrowed is None else (narrowed.read(),),
         )
         query = select_runs(context.principal.project_id, whole)

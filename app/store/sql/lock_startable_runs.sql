@@ -34,6 +34,7 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        job.key AS job_key, job.kind AS job_kind, job.config::text AS job_config,
        job.retry::text AS job_retry, job.parameters_schema::text AS job_parameters_schema,
        job.timeout_seconds AS job_timeout_seconds, job.on_worker_lost AS job_on_worker_lost,
+       job.has_chains AS job_has_chains,
        job.concurrency_limit AS job_concurrency_limit,
        project.key AS project_key, project.shell_allowed, schedule.key AS schedule_key,
        -- How many runs of a backfill wait is the backfill's own affair.

@@ -20,6 +20,7 @@ SELECT prepared.id, prepared.project_id, prepared.job_id, prepared.schedule_id,
        job.config::text AS job_config, job.retry::text AS job_retry,
        job.parameters_schema::text AS job_parameters_schema,
        job.timeout_seconds AS job_timeout_seconds, job.on_worker_lost AS job_on_worker_lost,
+       job.has_chains AS job_has_chains,
        project.key AS project_key, project.version AS project_version, project.shell_allowed,
        schedule.key AS schedule_key, schedule.version AS schedule_version
   FROM prepared
