@@ -17,7 +17,7 @@ run: $(READY) ## Start Tickwheel here: PostgreSQL, Redis, API and worker in one 
 test: $(READY) ## Run every test on embedded services
 	@$(BIN)/python -m tests.run
 
-faults: $(READY) ## Every fault in its long form, and many simulated seeds (about half an hour)
+faults: $(READY) ## Each fault in its long form, and simulated seeds, for at most an hour
 	@$(BIN)/python -m tests.faults
 
 check: $(READY) ## What CI runs: format, lint, types, imports, generated files, tests

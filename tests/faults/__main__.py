@@ -1,13 +1,18 @@
 """Every row of the table of faults in its long form, and many seeds: what `make faults` does.
 
 A line is printed when a row begins and when it ends, and a summary at the end; the exit code is 1
-if a row failed. `--seeds` and `--minutes` bound the simulation.
+if a row failed or had no turn. `--seeds` and `--minutes` bound the simulation, `--total-minutes`
+all of it: what runs then is ended.
 """
 
 import argparse
+import io
+import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,7 @@ import pytest
 from tests.faults.rows import NAME
 
 _LONGEST_ROW_SECONDS = 600
+_TIDYING_SECONDS = 30
 _ROOT = Path(__file__).parents[2]
 
 
@@ -37,9 +43,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--total-minutes", type=float, default=60.0)
     given = parser.parse_args()
+    ends_at = time.monotonic() + given.total_minutes * 60
     rows = Rows()
-    if pytest.main(["--collect-only", "-qq", "-p", "no:terminal", "tests/faults"], [rows]) != 0:
+    with redirect_stdout(io.StringIO()) as told:
+        collected = pytest.main(["--collect-only", "-qq", str(Path(__file__).parent)], [rows])
+    if collected != 0:
+        print(told.getvalue())
         return 1
     commands = {
         f"{fault} ({judges})": [
@@ -52,22 +63,54 @@ def main() -> int:
         *(sys.executable, "-m", "tests.faults.simulation"),
         *("--seeds", str(given.seeds), "--minutes", str(given.minutes)),
     ]
-    failed = [name for number, name in enumerate(commands, 1) if not _run(number, name, commands)]
+    failed = [
+        name
+        for number, name in enumerate(commands, 1)
+        if not _run(number, name, commands, ends_at=ends_at)
+    ]
     print(
         f"{len(commands) - len(failed)} of {len(commands)} rows held", *failed, sep="\n  failed: "
     )
     return 1 if failed else 0
 
 
-def _run(number: int, name: str, commands: dict[str, list[str]]) -> bool:
+def _run(number: int, name: str, commands: dict[str, list[str]], *, ends_at: float) -> bool:
     print(f"[{number}/{len(commands)}] {name} ...", flush=True)
     begun = time.monotonic()
-    ended = subprocess.run(commands[name], cwd=_ROOT, capture_output=True, text=True, check=False)
+    if begun >= ends_at:
+        print("    no time left", flush=True)
+        return False
+    # A group of its own: what a row has started ends with it.
+    process = subprocess.Popen(
+        commands[name],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        told = process.communicate(timeout=ends_at - begun)
+    except subprocess.TimeoutExpired:
+        told = _end(process)
+    except KeyboardInterrupt:
+        _end(process)
+        raise
     seconds = time.monotonic() - begun
-    print(f"    {'held' if ended.returncode == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
-    if ended.returncode != 0 or name.startswith("seeded"):
-        print(ended.stdout[-8_000:], ended.stderr[-2_000:], flush=True)
-    return ended.returncode == 0
+    print(f"    {'held' if process.returncode == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+    if process.returncode != 0 or name.startswith("seeded"):
+        print(told[0][-8_000:], told[1][-2_000:], flush=True)
+    return process.returncode == 0
+
+
+def _end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a row whose time is up, with patience for what it has to tidy up."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=_TIDYING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ async def test_a_postgresql_that_is_killed_loses_nothing_and_nobody_needs_a_rest
 async def test_an_immediate_stop_in_the_middle_of_the_work_loses_nothing(
     mortal: Cluster, own_postgres: EmbeddedPostgres, long: bool
 ) -> None:
-    """Made to fail by advancing the cursors before the transaction that inserts the runs."""
     await mortal.start(2)
     for _ in range(10):
         await mortal.every_second()
@@ -66,7 +65,6 @@ async def test_an_immediate_stop_in_the_middle_of_the_work_loses_nothing(
 async def test_connections_that_are_cut_in_the_middle_lose_nothing(
     cluster: Cluster, long: bool
 ) -> None:
-    """Made to fail by giving up a loop at the first error of a connection."""
     await cluster.start(2)
     for _ in range(10):
         await cluster.every_second()

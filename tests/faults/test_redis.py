@@ -32,10 +32,7 @@ async def talking_to(server: EmbeddedRedis) -> AsyncIterator[Any]:
 async def test_a_redis_that_is_killed_stops_nothing(
     mortal: Cluster, own_redis: EmbeddedRedis, long: bool
 ) -> None:
-    """Due runs start while it is away, and work that is under way goes on.
-
-    Made to fail by leaving out the ticker's own timer: nothing fires while Redis is down.
-    """
+    """Due runs start while it is away, and work that is under way goes on."""
     await mortal.start(2)
     await mortal.every_second()
     await mortal.succeed(1)
@@ -59,7 +56,6 @@ async def test_a_redis_that_is_killed_stops_nothing(
 async def test_a_redis_that_is_emptied_loses_nothing(
     mortal: Cluster, own_redis: EmbeddedRedis, long: bool
 ) -> None:
-    """Made to fail by waiting for a ring before each claim, without a timer and a sweep."""
     await mortal.start(2)
     await mortal.every_second()
     async with talking_to(own_redis) as client:
@@ -76,7 +72,6 @@ async def test_a_redis_that_is_emptied_loses_nothing(
 async def test_workers_that_are_dropped_by_redis_come_back(
     mortal: Cluster, own_redis: EmbeddedRedis, long: bool
 ) -> None:
-    """Made to fail by letting arq's worker end with its connection."""
     await mortal.start(2)
     await mortal.every_second()
     async with talking_to(own_redis) as client:

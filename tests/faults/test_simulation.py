@@ -37,7 +37,7 @@ def told(verdicts: Iterable[Verdict]) -> list[str]:
 async def test_every_promise_is_kept_whatever_crashes_stalls_or_is_lost(
     database_url: str, first: int
 ) -> None:
-    """Made to fail by each of the breaks in tests/faults/breaks.py, which the next test applies."""
+    """The next test shows what it would notice."""
     verdicts = await simulate(database_url, range(first, first + PER_TEST))
     assert told(verdicts) == []
     # Otherwise nothing was put to the test.
@@ -64,5 +64,5 @@ async def test_a_safeguard_that_is_taken_out_is_missed(database_url: str, chosen
 
 
 async def test_without_faults_every_run_starts_within_a_second(database_url: str) -> None:
-    """I2, on the simulated clock. Made to fail by leaving the runner's own timer out."""
+    """I2, on the simulated clock."""
     assert told(await simulate(database_url, range(3), is_calm=True)) == []

@@ -30,11 +30,7 @@ AS_SHIPPED = {"lease_seconds": 15, "heartbeat_seconds": 5, "sweep_seconds": 5}
 async def test_two_workers_and_three_tickers_leave_no_duplicate_and_no_hole(
     nursery: Nursery, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """Two workers tick, and so does this process, as fast as it can, on connections of its own.
-
-    Made to fail by leaving SKIP LOCKED's lock out of claim_due_schedules together with the unique
-    index run_occurrence (a duplicate), and by advancing the cursor a second too far (a hole).
-    """
+    """Two workers tick, and so does this process, as fast as it can, on connections of its own."""
     async with (
         open_engine(database_url, redis_url) as engine,
         open_engine(database_url, redis_url) as third,
@@ -84,10 +80,7 @@ async def supervised(cluster: Cluster, count: int, **settings: object) -> AsyncI
 
 @row("worker killed every 5 s under a supervisor", "I1 I3 I4 I7")
 async def test_workers_killed_again_and_again_lose_nothing(cluster: Cluster, long: bool) -> None:
-    """Short and long runs, one at a time and side by side; every few seconds a worker is killed.
-
-    Made to fail by leaving the sweep out (I4), and by sweeping runs whose lease stands (I3).
-    """
+    """Short and long runs, one at a time and side by side; every few seconds a worker is killed."""
     await cluster.every_second()
     limited = await cluster.job("witnessed", seconds=1.5, columns={"concurrency_limit": 2})
     await cluster.every_second(job_id=limited)
@@ -104,7 +97,6 @@ async def test_workers_killed_again_and_again_lose_nothing(cluster: Cluster, lon
 
 
 async def test_a_run_whose_worker_was_killed_is_taken_up_again(cluster: Cluster) -> None:
-    """Made to fail by leaving the sweep out: nobody takes it up."""
     await cluster.start(2)
     run_id = await cluster.run_now(await cluster.job("witnessed", seconds=3))
     began = await cluster.witnessed(run_id, "start")
@@ -122,7 +114,6 @@ async def test_a_run_whose_worker_was_killed_is_taken_up_again(cluster: Cluster)
 async def test_three_tickers_race_and_one_that_is_killed_is_not_missed(
     cluster: Cluster, long: bool
 ) -> None:
-    """Made to fail as the race of two workers and three tickers is."""
     for _ in range(50):
         await cluster.every_second()
     async with supervised(cluster, 3):
@@ -137,8 +128,6 @@ async def test_three_tickers_race_and_one_that_is_killed_is_not_missed(
 async def test_a_worker_that_was_stopped_for_two_leases_changes_nothing_afterwards(
     cluster: Cluster, long: bool
 ) -> None:
-    """Made to fail by leaving the fencing token out of finish_runs: the zombie's end is written
-    over the new attempt's."""
     await cluster.start(2)
     job_id = await cluster.job("witnessed", seconds=1.5)
     for _ in range(6 if long else 1):
@@ -174,7 +163,6 @@ async def be_a_zombie(cluster: Cluster, run_id: UUID) -> None:
 async def test_a_function_that_blocks_its_worker_does_not_lose_its_lease(
     cluster: Cluster,
 ) -> None:
-    """Made to fail by beating on the worker's own loop instead of on a thread."""
     await cluster.start(2)
     job_id = await cluster.job("blocking", seconds=2.5 * LEASE_SECONDS)
     run_id = await cluster.run_now(job_id)
@@ -201,10 +189,7 @@ async def test_sigterm_lets_running_work_finish_and_starts_nothing_new(cluster: 
 async def test_workers_are_replaced_one_by_one_and_no_run_fails(
     cluster: Cluster, long: bool
 ) -> None:
-    """Old and new together: each new one is up before the old one is told to drain.
-
-    Made to fail by ending at once on SIGTERM instead of draining: attempts are lost.
-    """
+    """Old and new together: each new one is up before the old one is told to drain."""
     await cluster.every_second()
     await cluster.every_second(job_id=await cluster.job("witnessed", seconds=1.5))
     await cluster.start(2)
@@ -224,7 +209,10 @@ async def test_workers_are_replaced_one_by_one_and_no_run_fails(
 async def test_a_run_that_kills_every_worker_is_set_aside_and_the_others_go_on(
     cluster: Cluster, long: bool
 ) -> None:
-    """Also those that it takes down with it, because one claim gave them to the same worker."""
+    """Also those that it takes down with it, because one claim gave them to the same worker.
+
+    Made to fail by letting a worker have several suspects.
+    """
     job_id, innocent = await cluster.job("poison"), await cluster.job("witnessed", seconds=1)
     # One worker, so that all are claimed together, again and again.
     async with supervised(cluster, 1):
@@ -244,7 +232,6 @@ async def test_a_run_that_kills_every_worker_is_set_aside_and_the_others_go_on(
 
 @row("duplicate delivery", "I3 I7")
 async def test_rings_that_come_many_times_start_a_run_once(cluster: Cluster, long: bool) -> None:
-    """Made to fail by leaving the state out of start_runs and the lock out of the claim."""
     await cluster.start(2)
     job_id = await cluster.job("witnessed", seconds=0.2)
     for _ in range(10 if long else 1):

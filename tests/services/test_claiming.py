@@ -100,10 +100,7 @@ async def test_a_queue_lets_live_runs_go_before_caught_up_ones(engine: Engine) -
 
 
 async def test_the_claim_reads_the_queue_in_its_order_from_the_index(engine: Engine) -> None:
-    """However long the backlog: no sort, and no look at runs that are not in the queue.
-
-    Made to fail by an index that lacks the tier.
-    """
+    """However long the backlog: no sort, and no look at runs that are not in the queue."""
     job_id = await engine.job()
     await engine.rows(
         "INSERT INTO run (id, project_id, job_id, revision, state, cause, overlap, scheduled_for,"

@@ -223,7 +223,6 @@ async def test_a_schedule_that_cannot_be_planned_is_set_aside_and_the_others_fir
 
 
 async def test_what_fires_implausibly_often_is_stopped_and_the_others_fire(engine: Engine) -> None:
-    """Made to fail by taking the circuit breaker from the plan: then a thousand runs are queued."""
     good, bad = await engine.schedule(), await engine.schedule()
     await engine.rows(
         "UPDATE schedule SET timings = jsonb_set(timings, '{0,interval,everySeconds}', '0.001')"

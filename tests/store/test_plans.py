@@ -32,10 +32,7 @@ INDEXES = {
 async def test_no_statement_of_the_engine_or_of_a_page_reads_the_whole_run_table(
     database_url: str, redis_url: str
 ) -> None:
-    """The engine's statements are planned for any values, too: they are executed all the time.
-
-    Made to fail by leaving out run_list or run_reason, and by not dividing what is queued.
-    """
+    """The engine's statements are planned for any values, too: they are executed all the time."""
     await seed_history(database_url, redis_url, RUNS, say=False)
     async with open_subject(database_url, redis_url) as subject:
         pieces = await measure(subject, rounds=1)

@@ -77,7 +77,6 @@ async def state(cluster: Cluster, backfill_id: UUID, wanted: str) -> dict[str, A
 async def test_killing_workers_in_the_middle_leaves_no_hole_and_no_double(
     cluster: Cluster,
 ) -> None:
-    """Made to fail by moving the cursor in a transaction of its own, before the runs."""
     count = 6_000
     await cluster.start(2)
     started = await backfill_seconds(cluster, count)
@@ -100,7 +99,6 @@ async def test_killing_workers_in_the_middle_leaves_no_hole_and_no_double(
 
 
 async def test_a_cancelled_backfill_leaves_no_process_behind(cluster: Cluster) -> None:
-    """Made to fail by ending it as CANCELLED at once: its runs are still alive then."""
     await cluster.start()
     started = await backfill_seconds(cluster, 400, seconds=60.0)
     [first] = await cluster.until("SELECT id FROM run WHERE state = 'RUNNING' LIMIT 1")
@@ -113,7 +111,6 @@ async def test_a_cancelled_backfill_leaves_no_process_behind(cluster: Cluster) -
 
 
 async def test_runs_start_no_faster_than_their_rate(cluster: Cluster) -> None:
-    """Made to fail by making all runs due at once."""
     await cluster.start(2)
     started = await backfill_seconds(cluster, 40, rate_per_minute=600)
     await state(cluster, started, "COMPLETED")
