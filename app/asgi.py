@@ -35,6 +35,7 @@ from app.services.access import Credentials, Doorkeeper, Unauthenticated
 from app.services.health.showing import read_families
 from app.services.health.watchdog import Watchdog
 from app.services.live.hub import FeedHub
+from app.services.notifications.notifier import Notifier
 from app.services.single_sign_on import Grant, Provider, SingleSignOn
 from app.services.status import StatusReader
 from app.store.migrate import is_current
@@ -64,6 +65,7 @@ class _Application:
         self._sockets: SocketView
         self._hub: FeedHub
         self._status: StatusReader
+        self._notifier: Notifier
         self._watchdog: Watchdog
 
     def routes(self) -> list[BaseRoute]:
@@ -88,7 +90,10 @@ class _Application:
         check_signatures()
         async with open_runtime(self._settings) as runtime:
             self._open(runtime)
-            tasks = [asyncio.create_task(loop) for loop in (self._hub.run(), self._watchdog.run())]
+            tasks = [
+                asyncio.create_task(loop)
+                for loop in (self._hub.run(), self._watchdog.run(), self._notifier.run())
+            ]
             try:
                 yield
             finally:
@@ -100,7 +105,8 @@ class _Application:
         self._runtime = runtime
         self._hub = FeedHub(runtime)
         self._status = StatusReader(runtime)
-        self._watchdog = Watchdog(runtime)
+        self._notifier = Notifier(runtime)
+        self._watchdog = Watchdog(runtime, tell=self._notifier.wake)
         self._doorkeeper = Doorkeeper(
             runtime,
             admin_token=self._settings.admin_token or None,

@@ -353,6 +353,32 @@ class Settings(BaseModel):
         allowed="module names, separated by commas: `billing.tasks,reports`",
     )
 
+    # Notifications by e-mail.
+    smtp_host: str = _setting(
+        "",
+        "Mail server that notifications leave by; not set: rules cannot mail.",
+        allowed="a host name or an IP address",
+    )
+    smtp_port: int = _setting(
+        587, "Port of the mail server.", allowed="a port, 1 to 65535", ge=1, le=65535
+    )
+    smtp_tls: Literal["starttls", "tls", "none"] = _setting(
+        "starttls",
+        "How the connection to the mail server is encrypted: after a greeting, from its beginning, "
+        "or not at all.",
+        allowed="`starttls tls none`",
+    )
+    smtp_user: str = _setting(
+        "", "Account on the mail server, if it asks for one.", allowed="a text"
+    )
+    smtp_password: str = _setting("", "Password of that account.", allowed="a text", secret=True)
+    smtp_from: str = _setting(
+        "",
+        "Sender of notifications. Needed with `TICKWHEEL_SMTP_HOST`.",
+        allowed="an e-mail address",
+        pattern=r"^[^\s@]+@[^\s@]+$",
+    )
+
     # What a job or schedule gets where neither it nor its project says otherwise.
     catch_up_window: Duration = _setting(
         timedelta(minutes=15),
@@ -481,6 +507,18 @@ def _contradictions(settings: Settings) -> Iterator[Invalid]:
             "TICKWHEEL_JWT_ISSUER is set and TICKWHEEL_JWT_AUDIENCE is not. Allowed: both, or "
             "neither; without an audience a token for any other service would be accepted.",
             path=["TICKWHEEL_JWT_AUDIENCE"],
+        )
+    if settings.smtp_host and not settings.smtp_from:
+        yield Invalid(
+            "TICKWHEEL_SMTP_HOST is set and TICKWHEEL_SMTP_FROM is not. Allowed: both, or neither; "
+            "mail needs a sender.",
+            path=["TICKWHEEL_SMTP_FROM"],
+        )
+    if settings.smtp_user and settings.smtp_tls == "none":
+        yield Invalid(
+            "TICKWHEEL_SMTP_USER is set and TICKWHEEL_SMTP_TLS is none. Allowed: starttls or tls; "
+            "a password is not sent in the clear.",
+            path=["TICKWHEEL_SMTP_TLS"],
         )
     if settings.worker_port == settings.port and settings.worker_host == settings.host:
         yield Invalid(

@@ -23,6 +23,7 @@ from app.config import Settings
 from app.core.changes import Change
 from app.core.defaults import Defaults
 from app.core.retry import RetryPolicy
+from app.handlers.mail import MailServer
 from app.handlers.options import HandlerOptions
 from app.metrics import EngineMetrics
 from app.sealing import Keyring
@@ -56,6 +57,8 @@ class Runtime:
     event_retention: timedelta
     # Below it lie the files that runs export; None: there are none.
     export_directory: Path | None = None
+    # None: notifications are not mailed.
+    mail_server: MailServer | None = None
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -116,6 +119,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             keyring=Keyring.read(settings.secret_keys, settings.secret_keys_file),
             event_retention=timedelta(hours=settings.event_retention_hours),
             export_directory=settings.export_dir,
+            mail_server=mail_server(settings),
         )
         yield runtime
         await runtime.settle()
@@ -137,6 +141,20 @@ def handler_options(settings: Settings) -> HandlerOptions:
         store_ports=store_ports(settings),
         http_ca_file=None if settings.http_ca_file is None else str(settings.http_ca_file),
         task_modules=settings.tasks,
+    )
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """Return where mail is handed in, if anywhere."""
+    if not settings.smtp_host:
+        return None
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.smtp_from,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
     )
 
 

@@ -281,6 +281,69 @@ CREATE TABLE public.login_code (
     expires_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.notification (
+    id bigint NOT NULL,
+    rule_id uuid CONSTRAINT notification_rule_id_not_null1 NOT NULL,
+    message_id uuid,
+    event character varying(32) NOT NULL,
+    occurrence text NOT NULL,
+    facts jsonb NOT NULL,
+    CONSTRAINT notification_event CHECK (((event)::text = ANY ((ARRAY['RUN_FAILED'::character varying, 'RUN_RECOVERED'::character varying, 'SCHEDULE_AUTO_PAUSED'::character varying, 'SCHEDULE_QUARANTINED'::character varying, 'FINDING_OPENED'::character varying, 'FINDING_RESOLVED'::character varying])::text[])))
+);
+
+CREATE TABLE public.notification_feed (
+    id integer NOT NULL,
+    "position" text NOT NULL,
+    CONSTRAINT notification_feed_is_one_row CHECK ((id = 1))
+);
+
+CREATE SEQUENCE public.notification_feed_id_seq
+    AS integer
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+ALTER SEQUENCE public.notification_feed_id_seq OWNED BY public.notification_feed.id;
+
+ALTER TABLE public.notification ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.notification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.notification_message (
+    id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    state character varying(32) NOT NULL,
+    attempts integer NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    error text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT notification_message_state CHECK (((state)::text = ANY ((ARRAY['WAITING'::character varying, 'DELIVERED'::character varying, 'GIVEN_UP'::character varying])::text[])))
+);
+
+CREATE TABLE public.notification_rule (
+    id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    key character varying(200) NOT NULL,
+    version integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    created_by jsonb,
+    updated_by jsonb,
+    events text[] NOT NULL,
+    target jsonb NOT NULL,
+    filter jsonb,
+    next_message_at timestamp with time zone NOT NULL,
+    last_delivered_at timestamp with time zone,
+    last_error text
+);
+
 CREATE TABLE public.occurrence_override (
     id uuid NOT NULL,
     schedule_id uuid NOT NULL,
@@ -603,6 +666,8 @@ ALTER SEQUENCE public.zone_rules_id_seq OWNED BY public.zone_rules.id;
 
 ALTER TABLE ONLY public.health_round ALTER COLUMN id SET DEFAULT nextval('public.health_round_id_seq'::regclass);
 
+ALTER TABLE ONLY public.notification_feed ALTER COLUMN id SET DEFAULT nextval('public.notification_feed_id_seq'::regclass);
+
 ALTER TABLE ONLY public.scheduler_state ALTER COLUMN id SET DEFAULT nextval('public.scheduler_state_id_seq'::regclass);
 
 ALTER TABLE ONLY public.zone_rules ALTER COLUMN id SET DEFAULT nextval('public.zone_rules_id_seq'::regclass);
@@ -660,6 +725,18 @@ ALTER TABLE ONLY public.job
 
 ALTER TABLE ONLY public.login_code
     ADD CONSTRAINT login_code_pkey PRIMARY KEY (code_hash);
+
+ALTER TABLE ONLY public.notification_feed
+    ADD CONSTRAINT notification_feed_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notification_message
+    ADD CONSTRAINT notification_message_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.notification_rule
+    ADD CONSTRAINT notification_rule_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.occurrence_override
     ADD CONSTRAINT occurrence_override_pkey PRIMARY KEY (id);
@@ -747,6 +824,20 @@ CREATE INDEX job_archived ON public.job USING btree (archived_at) WHERE (archive
 CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (archived_at IS NULL);
 
 CREATE INDEX job_list ON public.job USING btree (project_id, id);
+
+CREATE INDEX notification_message_due ON public.notification_message USING btree (next_attempt_at) WHERE ((state)::text = 'WAITING'::text);
+
+CREATE INDEX notification_message_of_rule ON public.notification_message USING btree (rule_id);
+
+CREATE INDEX notification_message_old ON public.notification_message USING btree (created_at) WHERE ((state)::text <> 'WAITING'::text);
+
+CREATE UNIQUE INDEX notification_occurrence ON public.notification USING btree (rule_id, occurrence);
+
+CREATE INDEX notification_of_message ON public.notification USING btree (message_id);
+
+CREATE UNIQUE INDEX notification_rule_key ON public.notification_rule USING btree (project_id, key);
+
+CREATE INDEX notification_untold ON public.notification USING btree (rule_id, id) WHERE (message_id IS NULL);
 
 CREATE UNIQUE INDEX occurrence_override_at ON public.occurrence_override USING btree (schedule_id, at) WHERE (undone_at IS NULL);
 
@@ -863,6 +954,18 @@ ALTER TABLE ONLY public.health_finding
 
 ALTER TABLE ONLY public.job
     ADD CONSTRAINT job_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_message_id_fkey FOREIGN KEY (message_id) REFERENCES public.notification_message(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.notification_message
+    ADD CONSTRAINT notification_message_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.notification_rule(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.notification
+    ADD CONSTRAINT notification_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.notification_rule(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.notification_rule
+    ADD CONSTRAINT notification_rule_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
 
 ALTER TABLE ONLY public.occurrence_override
     ADD CONSTRAINT occurrence_override_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;

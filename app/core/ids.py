@@ -26,6 +26,7 @@ class Kind(StrEnum):
     FINDING = "finding"
     TEMPLATE = "template"
     CHAIN = "chain"
+    RULE = "rule"
     TOKEN = "token"  # noqa: S105 - a kind of thing
     AUDIT = "audit"
 

@@ -181,6 +181,25 @@ class FindingChange(StrEnum):
     ACKNOWLEDGED = "ACKNOWLEDGED"
 
 
+class NotificationEvent(StrEnum):
+    """What somebody may want to be told of."""
+
+    RUN_FAILED = "RUN_FAILED"
+    RUN_RECOVERED = "RUN_RECOVERED"
+    SCHEDULE_AUTO_PAUSED = "SCHEDULE_AUTO_PAUSED"
+    SCHEDULE_QUARANTINED = "SCHEDULE_QUARANTINED"
+    FINDING_OPENED = "FINDING_OPENED"
+    FINDING_RESOLVED = "FINDING_RESOLVED"
+
+
+class MessageState(StrEnum):
+    """Whether a message to a target has arrived."""
+
+    WAITING = "WAITING"
+    DELIVERED = "DELIVERED"
+    GIVEN_UP = "GIVEN_UP"
+
+
 class OverlapPolicy(StrEnum):
     """What happens when a run is due while another of its schedule is still busy."""
 

@@ -91,21 +91,7 @@ class HttpHandler:
     ) -> Self:
         """Open the client."""
         guard = network_guard(options)
-        connector = aiohttp.TCPConnector(
-            resolver=GuardedResolver(guard, resolve),
-            use_dns_cache=False,
-            socket_factory=guard.open_socket,
-            limit=options.http_connections,
-            keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            ssl=trusted_certificates(options.http_ca_file),
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            headers={"User-Agent": f"Tickwheel/{__version__}"},
-        )
-        return cls(options, session, guard, tokens)
+        return cls(options, open_session(options, guard, resolve), guard, tokens)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -271,6 +257,26 @@ def network_guard(options: HandlerOptions) -> NetworkGuard:
         allow_networks=options.http_allow_networks,
         own_ports=options.own_ports,
         store_ports=options.store_ports,
+    )
+
+
+def open_session(
+    options: HandlerOptions, guard: NetworkGuard, resolve: Resolve
+) -> aiohttp.ClientSession:
+    """Open a client that connects only where the guard lets it."""
+    connector = aiohttp.TCPConnector(
+        resolver=GuardedResolver(guard, resolve),
+        use_dns_cache=False,
+        socket_factory=guard.open_socket,
+        limit=options.http_connections,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        ssl=trusted_certificates(options.http_ca_file),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        headers={"User-Agent": f"Tickwheel/{__version__}"},
     )
 
 

@@ -14,6 +14,12 @@ from app.models.finding import HealthFinding, HealthRound
 from app.models.idempotency import IdempotencyRecord
 from app.models.job import Job
 from app.models.login_code import LoginCode
+from app.models.notification import (
+    Notification,
+    NotificationFeed,
+    NotificationMessage,
+    NotificationRule,
+)
 from app.models.occurrence_override import OccurrenceOverride
 from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
@@ -42,6 +48,10 @@ __all__ = [
     "IdempotencyRecord",
     "Job",
     "LoginCode",
+    "Notification",
+    "NotificationFeed",
+    "NotificationMessage",
+    "NotificationRule",
     "OccurrenceOverride",
     "Project",
     "QueueControl",

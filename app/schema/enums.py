@@ -278,6 +278,14 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "CANCEL": "Cancel those that are queued or running.",
         "RERUN": "Run again those that are over.",
     },
+    words.NotificationEvent: {
+        "RUN_FAILED": "A run failed, timed out or was lost, after its last attempt.",
+        "RUN_RECOVERED": "A run of a schedule succeeded whose run before it had failed.",
+        "SCHEDULE_AUTO_PAUSED": "A schedule paused itself after failures in a row.",
+        "SCHEDULE_QUARANTINED": "A schedule cannot be computed and was set aside.",
+        "FINDING_OPENED": "A finding opened, or reached the severity that the rule asks for.",
+        "FINDING_RESOLVED": "A finding is over.",
+    },
     words.ChangeKind: {
         "CREATED": "It was created.",
         "UPDATED": "Its definition was changed.",

@@ -39,6 +39,7 @@ from app.schema.operations.health import HealthMutations, HealthQueries
 from app.schema.operations.instance import InstanceQueries
 from app.schema.operations.jobs import JobMutations, JobQueries
 from app.schema.operations.nodes import NodeQueries
+from app.schema.operations.notifications import NotificationMutations, NotificationQueries
 from app.schema.operations.previews import PreviewQueries
 from app.schema.operations.projects import ProjectMutations, ProjectQueries
 from app.schema.operations.run_control import RunMutations
@@ -64,6 +65,7 @@ class Query(
     EndpointQueries,
     ChainQueries,
     TemplateQueries,
+    NotificationQueries,
     RunQueries,
     BackfillQueries,
     InstanceQueries,
@@ -91,6 +93,7 @@ class Mutation(
     EndpointMutations,
     ChainMutations,
     TemplateMutations,
+    NotificationMutations,
 ):
     """The writes."""
 

@@ -22,6 +22,7 @@ from app.services.writing import Subject
 from app.store.audit import audit_entry, record_audit
 from app.store.database import Transaction, is_refused
 from app.store.findings import prune_findings
+from app.store.notifications import prune_messages
 from app.store.pruning import (
     Retention,
     hold_pruning,
@@ -39,6 +40,9 @@ IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 
 FINDINGS_LIFETIME = timedelta(days=30)
 """How long a finding is kept after its end."""
+
+MESSAGES_LIFETIME = timedelta(days=30)
+"""How long a notification is remembered, so that nobody is told of the same thing twice."""
 
 RUNS_AT_ONCE = 2_000
 
@@ -72,8 +76,10 @@ async def prune(runtime: Runtime, positions: Positions) -> Pruned:
         events = await prune_events(transaction, older_than=runtime.event_retention, limit=_AT_ONCE)
         keys = await prune_idempotency(transaction, older_than=IDEMPOTENCY_LIFETIME, limit=_AT_ONCE)
         findings = await prune_findings(transaction, older_than=FINDINGS_LIFETIME, limit=_AT_ONCE)
+        messages = await prune_messages(transaction, older_than=MESSAGES_LIFETIME, limit=_AT_ONCE)
         projects = await read_retention(transaction)
-    pruned = Pruned(events + keys + findings, max(events, keys, findings) == _AT_ONCE)
+    bites = (events, keys, findings, messages)
+    pruned = Pruned(sum(bites), max(bites) == _AT_ONCE)
     for retention in projects:
         pruned += await _prune_project(runtime, retention, positions)
     return pruned + await _purge(runtime)

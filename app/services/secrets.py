@@ -213,6 +213,8 @@ def _keys_used_by(user: PossibleUser) -> set[str]:
     if user.endpoint is not None:
         row = user.endpoint
         keys |= endpoint_secrets(row.headers, row.variables, row.auth)
+    if user.target.get("type") == "webhook":
+        keys.add(user.target["sign"])
     return keys
 
 

@@ -43,6 +43,7 @@ class Subject(StrEnum):
     FINDING = "FINDING"
     TEMPLATE = "TEMPLATE"
     CHAIN = "CHAIN"
+    RULE = "RULE"
 
 
 @dataclass(frozen=True, slots=True)

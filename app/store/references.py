@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from app.core.vocabulary import JobKind
-from app.models import Chain, Endpoint, Job, Schedule
+from app.models import Chain, Endpoint, Job, NotificationRule, Schedule
 from app.store.database import ReadConnection
 
 
@@ -25,12 +25,14 @@ class PossibleUser:
     config: Mapping[str, Any] = field(default_factory=dict)
     # If it is one.
     endpoint: Endpoint | None = None
+    # Of a notification rule.
+    target: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def read_possible_users(
     connection: ReadConnection, project_id: UUID, text: str
 ) -> list[PossibleUser]:
-    """Return the project's jobs, schedules, chains and endpoints that hold a text.
+    """Return the project's jobs, schedules, chains, endpoints and rules that hold a text.
 
     None is archived.
     """
@@ -56,6 +58,9 @@ async def read_possible_users(
         col(Endpoint.project_id) == project_id,
         or_(*(_holds(column, text) for column in _OF_ENDPOINT)),
     )
+    rules = select(NotificationRule).where(
+        col(NotificationRule.project_id) == project_id, _holds(NotificationRule.target, text)
+    )
     return [
         *(
             PossibleUser(f"job {job.key}", job.parameters, job.kind, job.config)
@@ -74,6 +79,10 @@ async def read_possible_users(
         *(
             PossibleUser(f"endpoint {row.key}", endpoint=row)
             for row in (await connection.exec(endpoints.order_by(col(Endpoint.key)))).all()
+        ),
+        *(
+            PossibleUser(f"notification rule {row.key}", target=row.target)
+            for row in (await connection.exec(rules.order_by(col(NotificationRule.key)))).all()
         ),
     ]
 

@@ -28,6 +28,7 @@ from app.services.backfills import advance_backfills
 from app.services.endpoint_tokens import SharedTokens
 from app.services.firing import fire_due
 from app.services.health.watchdog import Watchdog
+from app.services.notifications.notifier import Notifier
 from app.services.workers import mark_worker, register_worker
 from app.store.database import Database
 from app.store.workers import WorkerIdentity, WorkerOrders
@@ -143,11 +144,13 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         bell = run_arq_worker(
             settings.redis_url, prefix=settings.redis_prefix, tick=ticker.tick, ring=runner.wake
         )
+        notifier = Notifier(runtime)
         beside = [
             asyncio.create_task(loop)
             for loop in (
                 follow_zone_rules(runtime),
-                Watchdog(runtime).run(),
+                Watchdog(runtime, tell=notifier.wake).run(),
+                notifier.run(),
                 monitor_health(runtime),
             )
         ]

@@ -52,6 +52,7 @@ QUERIES: Final[dict[str, Rule]] = {
     "tasks": VIEWER,
     "templates": VIEWER,
     "chains": VIEWER,
+    "notificationRules": VIEWER,
     "secrets": ADMIN,
     "apiTokens": ADMIN,
     "audit": ADMIN,
@@ -90,6 +91,8 @@ MUTATIONS: Final[dict[str, Rule]] = {
     "templatePut": EDITOR,
     "templateDelete": EDITOR,
     "viewerUpdate": VIEWER,
+    "notificationRulePut": ADMIN,
+    "notificationRuleDelete": ADMIN,
     "secretPut": ADMIN,
     "secretDelete": ADMIN,
     "apiTokenCreate": ADMIN,
@@ -192,6 +195,14 @@ def arguments(things: Things) -> dict[str, dict[str, Any]]:
         "chainDelete": {"id": _CHAIN},
         "templatePut": {"input": {"key": "new", "name": "New", "defaults": {}}},
         "templateDelete": {"key": "new"},
+        "notificationRulePut": {
+            "input": {
+                "key": "new",
+                "events": ["RUN_FAILED"],
+                "target": {"type": "webhook", "url": "http://127.0.0.1:1/", "sign": "key"},
+            }
+        },
+        "notificationRuleDelete": {"key": "new"},
         "viewerUpdate": {"timezone": "UTC"},
         "secretPut": {"input": {"key": "new", "value": "x"}},
         "secretDelete": {"key": "new"},

@@ -10,6 +10,8 @@ import asyncio
 from tests.dev.processes import PATIENCE_SECONDS
 from tests.schema.api import Api, Stream, running_api
 from tests.schema.test_health import WATCH
+from tests.schema.test_notifications import PUT, SECRET_PUT
+from tests.services.sinks import a_hook
 from tests.worker.control import Services, a_worker, status
 
 
@@ -64,3 +66,25 @@ async def test_schedule_that_keeps_failing_reaches_a_subscriber_and_the_log_has_
         assert found["schedule"] == {"key": schedule["key"]}
         said = await worker.says("instance.statistics")
         assert "health.examined" in said
+
+
+async def test_death_of_the_only_worker_is_told_by_the_api(
+    database_url: str, redis_url: str, services: Services
+) -> None:
+    lease = {"lease_seconds": 2, "heartbeat_seconds": 0.5}
+    keys = {"secret_keys": "test:" + "A" * 43 + "="}
+    async with (
+        a_hook("correct-horse-battery-staple") as hook,
+        running_api(database_url, redis_url, **lease, **keys) as api,
+        a_worker(services, **lease) as worker,
+    ):
+        secret = {"key": "hook", "value": hook.secret}
+        await api.data(SECRET_PUT, input=secret)
+        target = {"type": "webhook", "url": hook.url, "sign": "hook"}
+        await _until_well(api)
+        wanted = {"key": "on-call", "events": ["FINDING_OPENED"], "target": target}
+        put = await api.data(PUT, input={**wanted, "filter": {"minSeverity": "CRITICAL"}})
+        assert put["notificationRulePut"]["errors"] == []
+        await worker.kill()
+        told = await hook.until("FINDING_OPENED")
+        assert told["finding"]["code"] == "NO_WORKER"

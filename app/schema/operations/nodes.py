@@ -18,6 +18,7 @@ from app.schema.types.common import Node
 from app.schema.types.endpoints import Endpoint
 from app.schema.types.health import HealthFinding
 from app.schema.types.jobs import Job
+from app.schema.types.notifications import NotificationRule
 from app.schema.types.projects import Project
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
@@ -27,6 +28,7 @@ from app.services.secrets import find_secret
 from app.services.templates import find_template
 from app.store.chains import read_chain
 from app.store.endpoints import read_endpoint_by_id
+from app.store.notification_rules import read_rule
 
 
 @strawberry.type
@@ -121,6 +123,12 @@ async def _chain(info: Info, id_: UUID) -> Node | None:
     return None if row is None else Chain.of(row)
 
 
+async def _rule(info: Info, id_: UUID) -> Node | None:
+    async with info.context.reading() as connection:
+        row = await read_rule(connection, info.context.principal.project_id, id_)
+    return None if row is None else NotificationRule.of(row)
+
+
 _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.JOB: _job,
     Kind.SCHEDULE: _schedule,
@@ -133,4 +141,5 @@ _LOADED: dict[Kind, Callable[[Info, UUID], Awaitable[Node | None]]] = {
     Kind.ENDPOINT: _endpoint,
     Kind.TEMPLATE: _template,
     Kind.CHAIN: _chain,
+    Kind.RULE: _rule,
 }
