@@ -17,7 +17,7 @@ from app.models import Calendar
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import check_key, check_name, check_object
 from app.services.schedules.recomputing import BATCH, recompute
 from app.services.schedules.timetables import Calendars, known_calendars, load_calendars
@@ -62,13 +62,13 @@ async def import_calendar(
 ) -> Accepted[Calendar]:
     """Make the days of an iCalendar text those of the calendar; its name and rules stay."""
     principal.require(Role.EDITOR)
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(key)
     dates: list[str] = []
-    with findings.under("ics"):
+    with complaints.under("ics"):
         dates = parse_ics(ics)
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return await _write(runtime, principal, key, {"dates": dates}, "calendarImport")
 
 
@@ -87,17 +87,17 @@ async def remove_calendar(runtime: Runtime, principal: Principal, key: str) -> A
 
 def _read(request: CalendarRequest) -> dict[str, Any]:
     """Return the columns of a request, or raise everything that is wrong with it."""
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(request.key)
-    with findings.under():
+    with complaints.under():
         check_name(request.name)
     rules: dict[str, Any] = {}
-    with findings.under():
+    with complaints.under():
         rules = check_object({} if request.rules is None else request.rules, "rules")
-    with findings.under():
+    with complaints.under():
         calendar_from_json(request.key, request.name, request.dates, rules)
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return {"name": request.name, "dates": list(request.dates), "rules": rules}
 
 

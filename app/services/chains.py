@@ -19,7 +19,7 @@ from app.models import Chain, Job
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.http_names import check_parameters_given
 from app.services.jobs import unknown_job
 from app.services.rules import check_object, check_parameters, parameters_schema_of
@@ -112,25 +112,25 @@ async def remove_chain(runtime: Runtime, principal: Principal, chain_id: UUID) -
 
 def _read(request: ChainRequest) -> tuple[dict[str, Any], bool]:
     """Return the columns of a request, and whether a run has still to give some parameters."""
-    findings = Findings()
+    complaints = Complaints()
     if request.job_id == request.target_id:
-        findings.add(Invalid("A job cannot follow itself.", path=("targetId",)))
+        complaints.add(Invalid("A job cannot follow itself.", path=("targetId",)))
     if request.fan_out is not None:
-        with findings.under():
+        with complaints.under():
             check_fan_out(request.fan_out)
     elif request.fan_out_limit is not None:
-        findings.add(Invalid("There is no fanOut that it could limit.", path=("fanOutLimit",)))
+        complaints.add(Invalid("There is no fanOut that it could limit.", path=("fanOutLimit",)))
     limit = USUAL_FAN_OUT if request.fan_out_limit is None else request.fan_out_limit
     if not 1 <= limit <= MOST_FANNED_OUT:
         message = f"A fan-out starts between 1 and {MOST_FANNED_OUT:,} runs."
-        findings.add(Invalid(message, path=("fanOutLimit",)))
+        complaints.add(Invalid(message, path=("fanOutLimit",)))
     parameters: dict[str, Any] = {}
     fans_out, is_open = request.fan_out is not None, False
-    with findings.under():
+    with complaints.under():
         given = {} if request.parameters is None else request.parameters
         parameters = check_object(given, "parameters")
         is_open = is_filled_in(read_mapping(parameters, fans_out=fans_out))
-    findings.raise_if_any()
+    complaints.raise_if_any()
     columns = {
         "after": request.after,
         "parameters": parameters,
@@ -192,10 +192,10 @@ async def _check_parameters(
 ) -> None:
     """Raise what the target will certainly refuse; values that a run gives are not known yet."""
     given = columns["parameters"]
-    findings = Findings()
+    complaints = Complaints()
     existing = await share_referenced(transaction, principal.project_id, [given])
-    check_references(given, existing, findings, "parameters")
-    findings.raise_if_any()
+    check_references(given, existing, complaints, "parameters")
+    complaints.raise_if_any()
     if columns["fan_out"] is not None and not given:
         return
     parameters, schema = {**target.parameters, **given}, parameters_schema_of(target)
@@ -205,13 +205,15 @@ async def _check_parameters(
         return
     for name in (schema or {}).get("required", ()):
         if name not in parameters:
-            findings.add(Invalid(f"The target needs the parameter {name!r}.", path=("parameters",)))
+            complaints.add(
+                Invalid(f"The target needs the parameter {name!r}.", path=("parameters",))
+            )
     is_closed = (schema or {}).get("additionalProperties") is False
     if schema is not None and is_closed and "patternProperties" not in schema:
         for name in sorted(given.keys() - schema.get("properties", {}).keys()):
             message = f"The target knows no parameter {name!r}."
-            findings.add(Invalid(message, path=("parameters", name)))
-    findings.raise_if_any()
+            complaints.add(Invalid(message, path=("parameters", name)))
+    complaints.raise_if_any()
 
 
 async def _create(

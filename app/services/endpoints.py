@@ -13,7 +13,7 @@ from app.models import Endpoint
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.http_names import check_variables
 from app.services.rules import check_key, check_object
 from app.services.secret_references import check_references, share_referenced, unknown_secret
@@ -95,20 +95,20 @@ async def remove_endpoint(runtime: Runtime, principal: Principal, key: str) -> A
 
 def _read(runtime: Runtime, request: EndpointRequest) -> tuple[dict[str, Any], EndpointConfig]:
     """Return the columns of a request, or raise everything that is wrong with it."""
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(request.key)
     objects: dict[str, dict[str, Any]] = {}
     for name in ("headers", "variables", "auth"):
         value = getattr(request, name)
         objects[name] = {}
-        with findings.under():
+        with complaints.under():
             objects[name] = check_object({} if value is None else value, name)
     config: EndpointConfig | None = None
-    with findings.under():
+    with complaints.under():
         guard = network_guard(runtime.handler_options)
         config = read_endpoint(request.base_url, guard=guard, **objects)
-    findings.raise_if_any()
+    complaints.raise_if_any()
     assert config is not None, "what cannot be read was found"
     return {"base_url": request.base_url, **objects}, config
 
@@ -120,16 +120,16 @@ async def _check_secrets(
     config: EndpointConfig,
 ) -> None:
     """Raise which secrets the endpoint refers to that the project has not."""
-    findings = Findings()
+    complaints = Complaints()
     named = secret_names(config.names)
     values = [columns[name] for name in ("variables", "auth")]
     existing = await share_referenced(transaction, principal.project_id, values, more=named)
     for name, value in zip(("variables", "auth"), values, strict=True):
-        check_references(value, existing, findings, name)
+        check_references(value, existing, complaints, name)
     for at in config.names:
         if at.name.root == "secrets" and at.name.member not in existing:
-            findings.add(unknown_secret(str(at.name.member), *at.path))
-    findings.raise_if_any()
+            complaints.add(unknown_secret(str(at.name.member), *at.path))
+    complaints.raise_if_any()
 
 
 async def _check_users(
@@ -137,11 +137,11 @@ async def _check_users(
 ) -> None:
     """Refuse to take away a variable that jobs use."""
     for name, names in await _users(transaction, endpoint):
-        findings = Findings()
-        check_variables(names, variables, findings)
-        if findings.errors:
+        complaints = Complaints()
+        check_variables(names, variables, complaints)
+        if complaints.errors:
             raise StateConflict(
-                f"The {name} would miss something: {findings.errors[0].message}",
+                f"The {name} would miss something: {complaints.errors[0].message}",
                 current="USED",
                 allowed=["variables that no job uses"],
                 path=("variables",),

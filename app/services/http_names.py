@@ -12,29 +12,29 @@ from app.core.vocabulary import JobKind
 from app.handlers.needs import needs_of
 from app.handlers.template_fields import NamedAt
 from app.models import Job
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 
 
 def check_variables(
-    names: Iterable[NamedAt], variables: Mapping[str, Any], findings: Findings
+    names: Iterable[NamedAt], variables: Mapping[str, Any], complaints: Complaints
 ) -> None:
     """Note which variables of the endpoint are named and not there."""
     for at in names:
         name = at.name
         if name.root == "endpoint" and not name.is_optional and name.member not in variables:
             known = ", ".join(sorted(variables)) or "none"
-            findings.add(
+            complaints.add(
                 Invalid(
                     f"The endpoint has no variable {name.member!r}; it has {known}.", path=at.path
                 )
             )
 
 
-def check_no_variables(names: Iterable[NamedAt], findings: Findings) -> None:
+def check_no_variables(names: Iterable[NamedAt], complaints: Complaints) -> None:
     """Note the variables that are named without an endpoint."""
     for at in names:
         if at.name.root == "endpoint" and not at.name.is_optional:
-            findings.add(
+            complaints.add(
                 Invalid("Only a job with a connection has an endpoint's variables.", path=at.path)
             )
 
@@ -43,7 +43,7 @@ def check_parameters_named(
     names: Iterable[NamedAt],
     parameters: Mapping[str, Any],
     schema: Mapping[str, Any] | None,
-    findings: Findings,
+    complaints: Complaints,
 ) -> None:
     """Note which parameters are named that the job's schema lets nobody give."""
     if schema is None or schema.get("additionalProperties") is not False:
@@ -54,7 +54,7 @@ def check_parameters_named(
     for at in names:
         name = at.name
         if name.root == "parameters" and name.member is not None and name.member not in allowed:
-            findings.add(
+            complaints.add(
                 Invalid(
                     f"The job's parametersSchema knows no parameter {name.member!r}.", path=at.path
                 )

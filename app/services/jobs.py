@@ -29,7 +29,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.http_names import (
     check_no_variables,
     check_parameters_named,
@@ -95,15 +95,15 @@ class JobRequest:
 async def create_job(runtime: Runtime, principal: Principal, request: JobRequest) -> Accepted[Job]:
     """Create a job."""
     principal.require(Role.EDITOR)
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(request.key)
     async with runtime.database.reading(principal.project_id) as connection:
         defaults = await defaults_of(runtime, connection, principal.project_id)
         rights = await rights_of(runtime, connection, principal.project_id)
-    columns = {**_default_columns(defaults, request.key), **_columns(request.fields, findings)}
-    _check_definition(rights, request.kind, columns, findings)
-    findings.raise_if_any()
+    columns = {**_default_columns(defaults, request.key), **_columns(request.fields, complaints)}
+    _check_definition(rights, request.kind, columns, complaints)
+    complaints.raise_if_any()
     written, job_id = Written(), new_id()
     async with runtime.database.transaction(principal.project_id) as transaction:
         earlier = await claim_key(
@@ -149,12 +149,12 @@ async def update_job_definition(
     async with runtime.database.transaction(principal.project_id) as transaction:
         job = await _lock(transaction, principal, job_id)
         check_version(expected_version, job.version)
-        findings = Findings()
+        complaints = Complaints()
         defaults = await defaults_of(runtime, transaction, principal.project_id)
-        given = _columns(fields, findings, cleared=_default_columns(defaults, job.key))
+        given = _columns(fields, complaints, cleared=_default_columns(defaults, job.key))
         rights = await rights_of(runtime, transaction, principal.project_id)
-        _check_definition(rights, job.kind, {**job.model_dump(), **given}, findings)
-        findings.raise_if_any()
+        _check_definition(rights, job.kind, {**job.model_dump(), **given}, complaints)
+        complaints.raise_if_any()
         await _check_references(transaction, principal, job.kind, {**job.model_dump(), **given})
         changes = field_changes(job.model_dump(), given)
         if changes:
@@ -257,7 +257,7 @@ def _default_columns(defaults: Defaults, key: str) -> dict[str, Any]:
 
 
 def _columns(
-    fields: JobFields, findings: Findings, *, cleared: Mapping[str, Any] | None = None
+    fields: JobFields, complaints: Complaints, *, cleared: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the columns of the fields that are given; cleared ones take their default."""
     columns: dict[str, Any] = {}
@@ -266,7 +266,7 @@ def _columns(
         if value is None and cleared is not None:
             columns[column] = cleared[column]
         elif is_given(value) and value is not None:
-            with findings.under():
+            with complaints.under():
                 columns[column] = read(value)
     return columns
 
@@ -287,7 +287,7 @@ def _read_concurrency_limit(limit: int) -> int:
 
 
 def _read_retry(policy: RetryPolicy) -> dict[str, Any]:
-    findings = Findings()
+    complaints = Complaints()
     bounds = {
         "maxAttempts": (1 <= policy.max_attempts <= MOST_ATTEMPTS, "between 1 and 100"),
         "multiplier": (1 <= policy.multiplier <= 100, "between 1 and 100"),
@@ -299,8 +299,8 @@ def _read_retry(policy: RetryPolicy) -> dict[str, Any]:
     }
     for name, (holds, allowed) in bounds.items():
         if not holds:
-            findings.add(Invalid(f"{name} must be {allowed}.", path=("retry", name)))
-    findings.raise_if_any()
+            complaints.add(Invalid(f"{name} must be {allowed}.", path=("retry", name)))
+    complaints.raise_if_any()
     return policy.to_json()
 
 
@@ -325,14 +325,14 @@ _READERS = (
 
 
 def _check_definition(
-    rights: HandlerOptions, kind: JobKind, columns: Mapping[str, Any], findings: Findings
+    rights: HandlerOptions, kind: JobKind, columns: Mapping[str, Any], complaints: Complaints
 ) -> None:
     """Note what is wrong with the definition as a whole."""
-    with findings.under():
+    with complaints.under():
         validate_config(kind, columns["config"], options=rights)
     schema = columns["parameters_schema"]
     if schema is not None:
-        with findings.under():
+        with complaints.under():
             check_parameters_schema(schema)
 
 
@@ -340,27 +340,27 @@ async def _check_references(
     transaction: Transaction, principal: Principal, kind: JobKind, columns: Mapping[str, Any]
 ) -> None:
     """Raise what the definition refers to and will not find when it runs."""
-    findings = Findings()
+    complaints = Complaints()
     config, parameters = columns["config"], columns["parameters"]
     needs = needs_of(kind, config)
     existing = await share_referenced(
         transaction, principal.project_id, [parameters], more=needs.secrets
     )
-    check_references(parameters, existing, findings, "parameters")
-    check_references(config, existing, findings, "config")
-    named = {error.id for error in findings.errors if isinstance(error, NotFound)}
+    check_references(parameters, existing, complaints, "parameters")
+    check_references(config, existing, complaints, "config")
+    named = {error.id for error in complaints.errors if isinstance(error, NotFound)}
     for key in sorted(needs.secrets - existing - named):
-        findings.add(unknown_secret(key, "config"))
+        complaints.add(unknown_secret(key, "config"))
     if needs.endpoint is None:
-        check_no_variables(needs.names, findings)
+        check_no_variables(needs.names, complaints)
     else:
         endpoint = await share_endpoint(transaction, principal.project_id, needs.endpoint)
         if endpoint is None:
-            findings.add(unknown_endpoint(needs.endpoint))
+            complaints.add(unknown_endpoint(needs.endpoint))
         else:
-            check_variables(needs.names, endpoint.variables, findings)
-    check_parameters_named(needs.names, parameters, columns["parameters_schema"], findings)
-    findings.raise_if_any()
+            check_variables(needs.names, endpoint.variables, complaints)
+    check_parameters_named(needs.names, parameters, columns["parameters_schema"], complaints)
+    complaints.raise_if_any()
 
 
 def unknown_endpoint(key: str) -> NotFound:

@@ -27,8 +27,8 @@ from app.core.time import (
 from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
+from app.services.complaints import Complaints
 from app.services.conflicts import Conflict, Stretch, conflicts_of_course
-from app.services.findings import Findings
 from app.services.outlook import LONGEST_LOOK, Budget, Course, computed
 from app.services.projects import defaults_of
 from app.services.rules import check_key
@@ -123,16 +123,16 @@ async def preview_schedule(
     if not 0 <= question.count <= MOST_PREVIEWED:
         raise Invalid(f"count lies between 0 and {MOST_PREVIEWED}.", path=("count",))
     as_of = await read_now(connection)
-    findings, key = Findings(), question.key or ""
+    complaints, key = Complaints(), question.key or ""
     if key:
-        with findings.under():
+        with complaints.under():
             check_key(key)
     calendars = await _given_calendars(connection, project_id, question.fields)
-    job = await _job(connection, project_id, question.job_id, findings)
+    job = await _job(connection, project_id, question.job_id, complaints)
     defaults = default_columns(
         await defaults_of(runtime, connection, project_id), key or "schedule"
     )
-    below = Findings()
+    below = Complaints()
     columns = read_fields(question.fields, below, base=defaults, defaults=defaults, as_of=as_of)
     _check(columns, calendars, job, below)
     columns["key"] = key
@@ -140,9 +140,9 @@ async def preview_schedule(
         with below.under():
             refuse_never_due(columns, calendars, question.fields, key=key, after=as_of)
     for error in below.errors:
-        findings.add(error.under("fields"))
-    if findings.errors:
-        return Preview(errors=findings.errors)
+        complaints.add(error.under("fields"))
+    if complaints.errors:
+        return Preview(errors=complaints.errors)
     timetable = timetable_of(columns, calendars)
     after = question.after or as_of
     found, truncated = await computed(lambda: _listed(timetable, after, question, columns))
@@ -188,7 +188,7 @@ async def preview_change(
     try:
         refuse_archived(before)
         columns = _changed(defaults, before, job, calendars, fields, as_of)
-        ending = Findings()
+        ending = Complaints()
         with ending.under("fields"):
             refuse_ending(before, columns, calendars, fields, after=effective_from or as_of)
         ending.raise_if_any()
@@ -269,24 +269,24 @@ async def _given_calendars(
 
 
 async def _job(
-    connection: ReadConnection, project_id: UUID, job_id: UUID | None, findings: Findings
+    connection: ReadConnection, project_id: UUID, job_id: UUID | None, complaints: Complaints
 ) -> Job | None:
     if job_id is None:
         return None
     job = await read_job(connection, project_id, job_id)
     if job is None or job.archived_at is not None:
-        findings.add(
+        complaints.add(
             NotFound("There is no such job in this project.", id=str(job_id), path=("jobId",))
         )
     return job
 
 
 def _check(
-    columns: Mapping[str, Any], calendars: Calendars, job: Job | None, findings: Findings
+    columns: Mapping[str, Any], calendars: Calendars, job: Job | None, complaints: Complaints
 ) -> None:
-    check_calendars(columns, calendars, findings)
+    check_calendars(columns, calendars, complaints)
     if job is not None:
-        check_for_job(columns, job, findings)
+        check_for_job(columns, job, complaints)
 
 
 def _changed(
@@ -298,18 +298,18 @@ def _changed(
     as_of: datetime,
 ) -> dict[str, Any]:
     """Return the definition as it would be, or raise what is wrong with it."""
-    findings = Findings()
+    complaints = Complaints()
     columns = read_fields(
         fields,
-        findings,
+        complaints,
         base=before.model_dump(),
         defaults=default_columns(defaults, before.key),
         as_of=as_of,
     )
-    _check(columns, calendars, job, findings)
-    for error in findings.errors:
+    _check(columns, calendars, job, complaints)
+    for error in complaints.errors:
         error.under("fields")
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return columns
 
 

@@ -18,7 +18,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.absent import ABSENT, Given, is_given
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import check_key, check_name
 from app.services.writing import (
     Subject,
@@ -147,22 +147,22 @@ def _require_right_to_grant(principal: Principal) -> None:
 
 def _read(request: ProjectRequest) -> dict[str, Any]:
     """Return the columns of a request, or raise everything that is wrong with it."""
-    findings = Findings()
+    complaints = Complaints()
     columns: dict[str, Any] = {"name": request.name}
-    with findings.under():
+    with complaints.under():
         check_key(request.key)
-    with findings.under():
+    with complaints.under():
         check_name(request.name)
     if is_given(request.defaults):
-        with findings.under("defaults"):
+        with complaints.under("defaults"):
             given = {} if request.defaults is None else request.defaults
             columns["defaults"] = check_project_defaults(given)
     if is_given(request.retention):
-        with findings.under("retention"):
+        with complaints.under("retention"):
             columns["retention_seconds"] = _read_retention(request.retention)
     if is_given(request.shell_allowed):
         columns["shell_allowed"] = bool(request.shell_allowed)
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return columns
 
 

@@ -12,7 +12,7 @@ from app.core.errors import NotFound
 from app.core.secret_references import references_in
 from app.core.vocabulary import Role
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.store.database import Transaction
 from app.store.secrets import share_secrets
 
@@ -25,11 +25,13 @@ async def share_referenced(
     return await share_secrets(transaction, project_id, keys)
 
 
-def check_references(value: Any, existing: frozenset[str], findings: Findings, *path: str) -> None:
+def check_references(
+    value: Any, existing: frozenset[str], complaints: Complaints, *path: str
+) -> None:
     """Note each reference in a JSON value to a secret that does not exist."""
     for where, key in references_in(value, *path):
         if key not in existing:
-            findings.add(unknown_secret(key, *where))
+            complaints.add(unknown_secret(key, *where))
 
 
 async def check_given_parameters(
@@ -42,10 +44,10 @@ async def check_given_parameters(
     if not any(True for _ in references_in(parameters)):
         return
     principal.require(Role.EDITOR)
-    findings = Findings()
+    complaints = Complaints()
     existing = await share_referenced(transaction, principal.project_id, [parameters])
-    check_references(parameters, existing, findings, "parameters")
-    findings.raise_if_any()
+    check_references(parameters, existing, complaints, "parameters")
+    complaints.raise_if_any()
 
 
 def unknown_secret(key: str, *path: str) -> NotFound:

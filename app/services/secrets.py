@@ -19,7 +19,7 @@ from app.models.columns import new_id
 from app.runtime import Runtime
 from app.sealing import Keyring, Sealed
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import check_key
 from app.services.writing import Accepted, Subject, note_audit
 from app.store.database import ReadConnection, Transaction
@@ -74,12 +74,12 @@ async def put_secret(
 ) -> Accepted[Secret]:
     """Create the secret of that key, or replace its value for the runs that start later."""
     principal.require(Role.ADMIN)
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(key)
-    with findings.under():
+    with complaints.under():
         _check_value(value)
-    findings.raise_if_any()
+    complaints.raise_if_any()
     strike_out(value)
     async with runtime.database.transaction(principal.project_id) as transaction:
         before = await lock_secret(transaction, principal.project_id, key)

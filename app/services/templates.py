@@ -19,7 +19,7 @@ from app.models import Template
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import (
     check_description,
     check_key,
@@ -136,29 +136,29 @@ async def find_template(
 
 def read_template(request: TemplateRequest) -> AnyTemplate:
     """Return the template that a request asks for. Raises InvalidInput with all that is wrong."""
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_key(request.key)
-    with findings.under():
+    with complaints.under():
         check_name(request.name)
-    with findings.under():
+    with complaints.under():
         check_description(request.description or "")
     schema, defaults = request.parameters_schema, request.defaults
     if schema is not None:
-        with findings.under():
+        with complaints.under():
             check_parameters_schema(check_object(schema, "parametersSchema"))
-    with findings.under():
+    with complaints.under():
         check_object(defaults, "defaults")
-    findings.raise_if_any()
+    complaints.raise_if_any()
     properties = (schema or {}).get("properties", {})
     for name in sorted(set(open_names(defaults)) - set(properties)):
-        findings.add(
+        complaints.add(
             Invalid(
                 f"{name} is left open, and parametersSchema has no property of that name.",
                 path=("defaults",),
             )
         )
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return AnyTemplate(
         new_id(), request.key, request.name, request.description, 1, False, schema, defaults
     )

@@ -15,7 +15,7 @@ from app.core.vocabulary import Role
 from app.models import ApiToken
 from app.runtime import Runtime
 from app.services.access import Principal, issue_token
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import check_name
 from app.services.writing import Subject, note_audit
 from app.store.database import ReadConnection
@@ -112,19 +112,19 @@ def _may_see(principal: Principal, token: ApiToken) -> bool:
 
 
 def _check(request: TokenRequest, as_of: datetime) -> None:
-    findings = Findings()
-    with findings.under():
+    complaints = Complaints()
+    with complaints.under():
         check_name(request.name)
-    with findings.under():
+    with complaints.under():
         if request.expires_at is not None and request.expires_at <= as_of:
             raise Invalid(
                 f"A token cannot expire in the past; it is {as_of:%Y-%m-%d %H:%M:%S} UTC.",
                 path=("expiresAt",),
             )
-    with findings.under():
+    with complaints.under():
         if request.for_instance and request.role is not Role.ADMIN:
             raise Invalid(
                 "A token of the instance has the role ADMIN; for less, bind it to a project.",
                 path=("role",),
             )
-    findings.raise_if_any()
+    complaints.raise_if_any()

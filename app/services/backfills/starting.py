@@ -16,7 +16,7 @@ from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.backfills.occurrences import Definition, load_definition, read_stretch
 from app.services.backfills.producing import advance_backfill
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.schedules.editing import hold, refuse_archived
 from app.services.writing import Accepted, Subject, claim_key, note_audit
 from app.store.backfills import (
@@ -191,12 +191,12 @@ def _row(
 
 def _check(request: BackfillRequest) -> None:
     """Refuse what no schedule could mend."""
-    findings = Findings()
+    complaints = Complaints()
     if request.until_at < request.from_at:
-        findings.add(Invalid("until must not lie before from.", path=("until",)))
+        complaints.add(Invalid("until must not lie before from.", path=("until",)))
     rate = request.rate_per_minute
     if rate is not None and not 1 <= rate <= FASTEST_PER_MINUTE:
-        findings.add(
+        complaints.add(
             Invalid(
                 f"ratePerMinute lies between 1 and {FASTEST_PER_MINUTE:,}; without it, runs are "
                 "queued as fast as they end.",
@@ -204,14 +204,14 @@ def _check(request: BackfillRequest) -> None:
             )
         )
     if request.overlap is OverlapPolicy.CANCEL_RUNNING:
-        findings.add(
+        complaints.add(
             Invalid(
                 "A backfill must not cancel what is running: let its runs wait (QUEUE_ALL), run "
                 "together (ALLOW) or give way (SKIP, QUEUE_ONE).",
                 path=("overlap",),
             )
         )
-    findings.raise_if_any()
+    complaints.raise_if_any()
 
 
 async def _check_against(

@@ -19,7 +19,7 @@ from app.models import NotificationRule
 from app.models.columns import new_id
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.rules import check_key, check_object
 from app.services.secret_references import unknown_secret
 from app.services.writing import Accepted, Subject, field_changes, note_audit
@@ -83,19 +83,19 @@ async def remove_rule(
 
 def _read(runtime: Runtime, request: RuleRequest) -> dict[str, Any]:
     """Return the columns of a request, or raise everything that is wrong with it."""
-    findings = Findings()
+    complaints = Complaints()
     columns: dict[str, Any] = {"filter": None}
-    with findings.under():
+    with complaints.under():
         check_key(request.key)
-    with findings.under():
+    with complaints.under():
         columns["events"] = check_events(request.events)
-    with findings.under():
+    with complaints.under():
         columns["target"] = _checked_target(runtime, check_object(request.target, "target"))
     if request.filter is not None:
-        with findings.under():
+        with complaints.under():
             columns["filter"] = check_object(request.filter, "filter")
             check_filter(columns["filter"])
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return columns
 
 

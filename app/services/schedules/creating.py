@@ -20,7 +20,7 @@ from app.models.columns import new_id
 from app.models.new_rows import new_row
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.projects import defaults_of
 from app.services.rules import check_key
 from app.services.schedules.accounting import next_columns, run_row, write_runs
@@ -110,9 +110,9 @@ async def create_schedule(
         creation = await _Creation.begin(runtime, principal, transaction)
         found = await creation.prepare(transaction, [request], [schedule_id])
         if found:
-            findings = Findings()
-            findings.errors = list(found[0])
-            findings.raise_if_any()
+            complaints = Complaints()
+            complaints.errors = list(found[0])
+            complaints.raise_if_any()
         (schedule,) = await creation.write(transaction, written, "scheduleCreate")
     await runtime.announce(written.changes, ring=written.rings)
     counters = ScheduleCounters(schedule_id=schedule.id)
@@ -176,20 +176,20 @@ class _Creation:
         )
         found: dict[int, list[TickwheelError]] = {}
         for index, (request, schedule_id) in enumerate(zip(requests, ids, strict=True)):
-            findings = Findings()
-            self._check(request, schedule_id, findings)
-            if findings.errors:
-                found[index] = findings.errors
+            complaints = Complaints()
+            self._check(request, schedule_id, complaints)
+            if complaints.errors:
+                found[index] = complaints.errors
         if not found:
             found = await self._check_against_others(transaction, requests)
         return found
 
-    def _check(self, request: ScheduleRequest, schedule_id: UUID, findings: Findings) -> None:
-        with findings.under():
+    def _check(self, request: ScheduleRequest, schedule_id: UUID, complaints: Complaints) -> None:
+        with complaints.under():
             check_key(request.key)
         job = self._jobs.get(request.job_id)
         if job is None or job.archived_at is not None:
-            findings.add(
+            complaints.add(
                 NotFound(
                     "There is no such job in this project.",
                     id=str(request.job_id),
@@ -197,7 +197,7 @@ class _Creation:
                 )
             )
         defaults = default_columns(self._defaults, request.key)
-        below = Findings()
+        below = Complaints()
         columns = read_fields(
             request.fields, below, base=defaults, defaults=defaults, as_of=self._as_of
         )
@@ -211,9 +211,9 @@ class _Creation:
                     columns, self._calendars, request.fields, key=request.key, after=self._as_of
                 )
         for error in below.errors:
-            findings.add(error.under("fields"))
-        if not findings.errors:
-            with findings.under("fields"):
+            complaints.add(error.under("fields"))
+        if not complaints.errors:
+            with complaints.under("fields"):
                 self._schedules.append(self._schedule(request, schedule_id, columns))
 
     def _schedule(

@@ -38,7 +38,7 @@ from app.core.vocabulary import (
 )
 from app.models import Job
 from app.services.absent import ABSENT, Given, is_given
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.http_names import check_parameters_given
 from app.services.rules import (
     check_description,
@@ -140,7 +140,7 @@ def default_columns(defaults: Defaults, key: str) -> dict[str, Any]:
 
 def read_fields(
     fields: ScheduleFields,
-    findings: Findings,
+    complaints: Complaints,
     *,
     base: Mapping[str, Any],
     defaults: Mapping[str, Any],
@@ -157,22 +157,24 @@ def read_fields(
         if value is None:
             columns[column] = defaults[column]
         elif is_given(value):
-            with findings.under():
+            with complaints.under():
                 columns[column] = read(value)
     if is_given(fields.timings):
-        with findings.under():
+        with complaints.under():
             columns["timings"] = _read_timings(fields.timings, columns, as_of)
-    _check_timings(fields, columns, findings, as_of)
+    _check_timings(fields, columns, complaints, as_of)
     for contradiction in contradictions(_options(columns, base, as_of)):
-        findings.add(contradiction)
+        complaints.add(contradiction)
     return columns
 
 
-def check_calendars(columns: Mapping[str, Any], calendars: Calendars, findings: Findings) -> None:
+def check_calendars(
+    columns: Mapping[str, Any], calendars: Calendars, complaints: Complaints
+) -> None:
     """Note the calendars that the project does not have."""
     for index, calendar_id in enumerate(columns["calendar_ids"]):
         if calendar_id not in calendars:
-            findings.add(
+            complaints.add(
                 NotFound(
                     "There is no such calendar in this project.",
                     id=str(calendar_id),
@@ -191,9 +193,9 @@ def given_calendar_ids(*requests: ScheduleFields) -> set[UUID]:
     }
 
 
-def check_for_job(columns: Mapping[str, Any], job: Job, findings: Findings) -> None:
+def check_for_job(columns: Mapping[str, Any], job: Job, complaints: Complaints) -> None:
     """Note where the parameters, over those of the job, break the job's schema."""
-    with findings.under():
+    with complaints.under():
         merged = {**job.parameters, **columns["parameters"]}
         check_parameters(merged, parameters_schema_of(job))
         check_parameters_given(job, merged)
@@ -245,16 +247,16 @@ def _timing_of(request: TimingRequest, anchor: datetime) -> Timing:
 
 
 def _check_timings(
-    fields: ScheduleFields, columns: Mapping[str, Any], findings: Findings, as_of: datetime
+    fields: ScheduleFields, columns: Mapping[str, Any], complaints: Complaints, as_of: datetime
 ) -> None:
     """Note what is wrong with timings and zone, which make sense only together."""
     if "timings" not in columns:
-        with findings.under():
+        with complaints.under():
             parse_timezone(columns["timezone"])
         if not is_given(fields.timings):
-            findings.add(Invalid("A schedule needs at least one timing.", path=("timings",)))
+            complaints.add(Invalid("A schedule needs at least one timing.", path=("timings",)))
         return
-    with findings.under():
+    with complaints.under():
         validate_timings(
             [timing_from_json(timing) for timing in columns["timings"]],
             timezone=columns["timezone"],

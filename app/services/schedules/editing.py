@@ -15,7 +15,7 @@ from app.core.vocabulary import ChangeKind, Role, RunReason, SchedulerState, Sch
 from app.models import Job, Schedule
 from app.runtime import Runtime
 from app.services.access import Principal
-from app.services.findings import Findings
+from app.services.complaints import Complaints
 from app.services.projects import defaults_of
 from app.services.schedules.accounting import (
     judge_overrides,
@@ -213,25 +213,25 @@ async def check_edit(
 
     `base` is what `fields` lie over: what the schedule is now, unless given.
     """
-    findings = Findings()
+    complaints = Complaints()
     defaults = await defaults_of(runtime, transaction, schedule.project_id)
     columns = read_fields(
         fields,
-        findings,
+        complaints,
         base=schedule.model_dump() if base is None else base,
         defaults=default_columns(defaults, schedule.key),
         as_of=as_of,
     )
-    check_calendars(columns, calendars, findings)
-    check_for_job(columns, job, findings)
+    check_calendars(columns, calendars, complaints)
+    check_for_job(columns, job, complaints)
     parameters = columns["parameters"]
     secrets = await share_referenced(transaction, schedule.project_id, [parameters])
-    check_references(parameters, secrets, findings, "parameters")
-    if not findings.errors:
+    check_references(parameters, secrets, complaints, "parameters")
+    if not complaints.errors:
         after = max(as_of, effective_from or as_of)
-        with findings.under():
+        with complaints.under():
             refuse_ending(schedule, columns, calendars, fields, after=after)
-    if not findings.errors:
+    if not complaints.errors:
         same = definition_hash(job.id, columns)
         columns["definition_hash"] = same
         if same != schedule.definition_hash:
@@ -240,11 +240,11 @@ async def check_edit(
             transaction, schedule.project_id, [same], besides=schedule.id
         )
         if same != schedule.definition_hash and same in twins:
-            findings.add(duplicate_of(twins[same]).under())
-    for error in findings.errors:
+            complaints.add(duplicate_of(twins[same]).under())
+    for error in complaints.errors:
         if error.path[:1] != ("fields",):
             error.under("fields")
-    findings.raise_if_any()
+    complaints.raise_if_any()
     return columns
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from app.core.errors import InvalidInput, TickwheelError
 
 
-class Findings:
+class Complaints:
     """The failures found so far, each with its path into the input."""
 
     def __init__(self) -> None:
