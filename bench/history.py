@@ -36,7 +36,8 @@ from app.models import Run
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.claiming import Claim, claim_runs
-from app.services.finishing import FinishedAttempt, finish_attempts
+from app.services.finished_attempts import FinishedAttempt
+from app.services.finishing import finish_attempts
 from app.services.firing import fire_batch
 from app.services.pruning import prune
 from app.services.schedules.why_not import explain_instant

@@ -28,7 +28,8 @@ from app.models import Job, Project, Run, Schedule, ScheduleCounters
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.claiming import Claim, ClaimedRun, claim_runs
-from app.services.finishing import FinishedAttempt, finish_attempts
+from app.services.finished_attempts import FinishedAttempt
+from app.services.finishing import finish_attempts
 from app.services.workers import register_worker
 from app.store.workers import WorkerIdentity
 

@@ -6,7 +6,7 @@ worker has taken over in the meantime is not touched, not counted and not announ
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -24,12 +24,13 @@ from app.handlers.execution import Failure, Outcome
 from app.handlers.output_text import clean
 from app.runtime import Runtime
 from app.services.chaining import start_chained
-from app.services.claiming import ClaimedRun, run_changes
+from app.services.claiming import run_changes
+from app.services.finished_attempts import FinishedAttempt
 from app.services.measuring import measure_ends
 from app.services.pausing import pause_failing_schedules
 from app.store import queue
 from app.store.firing import to_json
-from app.store.run_logs import LogChunk, append_run_logs
+from app.store.run_logs import append_run_logs
 
 _REASONS = {
     RunState.FAILED: RunReason.ERROR,
@@ -43,39 +44,6 @@ _LONGEST_TEXT = 16 * 1024
 _FINISHED = "FINISHED"
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedAttempt:
-    """One attempt that has ended, as its worker measured it on a monotonic clock.
-
-    `given_back`: the worker is leaving and the attempt does not count.
-    """
-
-    run: ClaimedRun
-    outcome: Outcome
-    entry_seconds: float
-    duration_seconds: float
-    progress: float | None = None
-    progress_message: str | None = None
-    # What of its log is not known to be written.
-    log: tuple[LogChunk, ...] = ()
-    given_back: bool = False
-
-    def stripped(self) -> "FinishedAttempt":
-        """Return this end without anything the job has said: what PostgreSQL takes for sure."""
-        outcome, cause = self.outcome, self.outcome.error
-        error = Failure(
-            # Not tried again: the job has done its work, and would say the same once more.
-            FailureReason.REJECTED if cause is None else cause.reason,
-            "EndRefused",
-            "PostgreSQL refused to store what came of this attempt.",
-        )
-        succeeded = outcome.state is RunState.SUCCEEDED
-        state = RunState.FAILED if succeeded else outcome.state
-        return FinishedAttempt(
-            self.run, Outcome(state, error=error), 0.0, 0.0, given_back=self.given_back
-        )
 
 
 async def finish_attempts(

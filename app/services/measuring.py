@@ -2,20 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import RowMapping
 
 from app.core.vocabulary import RunState
 from app.metrics import EngineMetrics
-
-if TYPE_CHECKING:
-    from app.services.finishing import FinishedAttempt
+from app.services.finished_attempts import FinishedAttempt
 
 
 def measure_ends(
-    metrics: EngineMetrics, rows: Sequence[RowMapping], ended: Mapping[UUID, "FinishedAttempt"]
+    metrics: EngineMetrics, rows: Sequence[RowMapping], ended: Mapping[UUID, FinishedAttempt]
 ) -> None:
     """Count the ends of attempts: `rows` are those that were written, the others were fenced."""
     runs: Counter[tuple[str, str, str]] = Counter()

@@ -13,7 +13,8 @@ import structlog
 from app.core.ids import Kind, public_id
 from app.runtime import Runtime
 from app.services.claiming import ClaimedRun
-from app.services.finishing import FinishedAttempt, finish_attempts
+from app.services.finished_attempts import FinishedAttempt
+from app.services.finishing import finish_attempts
 from app.store.database import is_refused
 from app.worker.failures import GrowingDelay, note_failure
 

@@ -21,7 +21,7 @@ from app.handlers.execution import KILL_NOW, Failure, Outcome
 from app.handlers.registry import Handlers
 from app.runtime import Runtime
 from app.services.claiming import Claim, ClaimedRun, claim_runs
-from app.services.finishing import FinishedAttempt
+from app.services.finished_attempts import FinishedAttempt
 from app.services.reserving import start_reserved
 from app.services.sweeping import find_next_start
 from app.worker.failures import GrowingDelay, note_failure

@@ -27,7 +27,8 @@ from app.services.access import Principal
 from app.services.cancelling import cancel_run
 from app.services.claiming import ClaimedRun, claim_runs
 from app.services.controlling import CONFIRMATION, ControlRequest, control_scheduler
-from app.services.finishing import FinishedAttempt, finish_attempts
+from app.services.finished_attempts import FinishedAttempt
+from app.services.finishing import finish_attempts
 from app.services.firing import fire_due
 from app.services.pausing import SYSTEM
 from app.services.queues import QueueRequest, control_queue

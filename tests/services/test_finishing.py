@@ -12,7 +12,7 @@ from app.core.retry import RetryPolicy
 from app.core.vocabulary import Backoff, FailureReason, OnWorkerLost, OverlapPolicy, RunState
 from app.handlers.execution import Failure, Outcome, rejected, timed_out
 from app.services.claiming import ClaimedRun
-from app.services.finishing import FinishedAttempt
+from app.services.finished_attempts import FinishedAttempt
 from app.store.database import is_refused
 from app.store.firing import to_json
 from app.store.run_logs import LogChunk
