@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -39,7 +40,9 @@ async def own_redis(services_directory: Path) -> AsyncIterator[EmbeddedRedis]:
 @pytest_asyncio.fixture
 async def own_postgres(services_directory: Path) -> AsyncIterator[EmbeddedPostgres]:
     """A PostgreSQL of this test's own, to kill; durable, as in production."""
-    server = EmbeddedPostgres(services_directory / "postgres-to-kill", durable=True)
+    # A directory of its own, too: the invariants judge everything that is in the database.
+    directory = services_directory / f"to-kill-{uuid4().hex[:8]}"
+    server = EmbeddedPostgres(directory, durable=True)
     await upgrade(await server.start())
     yield server
     await server.stop()

@@ -107,7 +107,8 @@ async def test_a_cancelled_backfill_leaves_no_process_behind(cluster: Cluster) -
     await state(cluster, started, "CANCELLED")
     left = await cluster.engine.rows("SELECT state, count(*) FROM run GROUP BY state")
     assert [row["state"] for row in left] == ["CANCELLED"]
-    assert not [line for line in cluster.lines() if line.what == "end"]
+    begun = {line.run_id for line in cluster.lines() if line.what == "start"}
+    assert begun <= {line.run_id for line in cluster.lines() if line.what == "end"}
 
 
 async def test_runs_start_no_faster_than_their_rate(cluster: Cluster) -> None:

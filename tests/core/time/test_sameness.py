@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.core.errors import Invalid
@@ -17,7 +17,7 @@ from app.core.time import (
     meaning_of,
 )
 from app.core.time.cron import expand
-from app.core.time.cron_syntax import Span, parse_cron
+from app.core.time.cron_syntax import MAX_EXPRESSION, Span, parse_cron
 from app.core.vocabulary import CalendarUnit, DayMatch, Frequency, TimeMode
 from tests.core.time.oracle import Expected, expressions
 
@@ -176,7 +176,9 @@ def ever_fires(timing: CronTiming) -> bool:
 def test_an_expression_spelt_out_means_the_same_and_is_due_at_the_same_instants(
     expected: Expected, day_match: DayMatch
 ) -> None:
-    one, other = CronTiming(expected.text, day_match), CronTiming(respelt(expected.text), day_match)
+    spelt_out = respelt(expected.text)
+    assume(len(spelt_out) <= MAX_EXPRESSION)
+    one, other = CronTiming(expected.text, day_match), CronTiming(spelt_out, day_match)
     if not ever_fires(one):
         return
     assert meaning_of(one) == meaning_of(other)
