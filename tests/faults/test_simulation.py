@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +17,18 @@ from tests.faults.simulation.world import Verdict
 SEEDS, PER_TEST = 20, 10
 _MOST_SEEDS_TO_NOTICE = 40
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    # A process that crashes leaves its connections as they are; the collector complains of each.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Collect what crashed here, so that no later test is blamed for it."""
+    yield
+    gc.collect()
 
 
 async def simulate(database_url: str, seeds: Iterable[int], **how: Any) -> list[Verdict]:
