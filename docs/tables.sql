@@ -214,7 +214,7 @@ CREATE TABLE public.health_finding (
     acknowledged_by jsonb,
     note text,
     revision integer NOT NULL,
-    CONSTRAINT health_finding_code CHECK (((code)::text = ANY ((ARRAY['HIGH_FAILURE_RATE'::character varying, 'CONSECUTIVE_FAILURES'::character varying, 'OVERDUE'::character varying, 'STALE'::character varying, 'SLOWER_THAN_USUAL'::character varying, 'QUARANTINED'::character varying, 'NO_NEXT_RUN'::character varying, 'TICKER_SILENT'::character varying, 'NO_WORKER'::character varying, 'CLOCK_SKEW'::character varying, 'LEASES_NOT_SWEPT'::character varying])::text[]))),
+    CONSTRAINT health_finding_code CHECK (((code)::text = ANY ((ARRAY['HIGH_FAILURE_RATE'::character varying, 'CONSECUTIVE_FAILURES'::character varying, 'OVERDUE'::character varying, 'STALE'::character varying, 'SLOWER_THAN_USUAL'::character varying, 'QUARANTINED'::character varying, 'NO_NEXT_RUN'::character varying, 'TICKER_SILENT'::character varying, 'NO_WORKER'::character varying, 'CLOCK_SKEW'::character varying, 'LEASES_NOT_SWEPT'::character varying, 'OWNER_POWERLESS'::character varying])::text[]))),
     CONSTRAINT health_finding_severity CHECK (((severity)::text = ANY ((ARRAY['INFO'::character varying, 'WARNING'::character varying, 'CRITICAL'::character varying])::text[])))
 );
 
@@ -441,6 +441,7 @@ END) STORED NOT NULL,
     chain_id uuid,
     chain_item integer,
     chain_depth integer,
+    idempotency_key character varying(200),
     CONSTRAINT run_attempts CHECK ((attempt <= ((max_attempts + crash_count) + given_back_count))),
     CONSTRAINT run_cause CHECK (((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying, 'MANUAL'::character varying, 'BACKFILL'::character varying, 'RERUN'::character varying, 'CHAIN'::character varying])::text[]))),
     CONSTRAINT run_chained CHECK (((chained_from_id IS NULL) OR ((chain_id IS NOT NULL) AND (chain_item IS NOT NULL) AND (chain_depth > 0)))),

@@ -51,7 +51,12 @@ _CRITICAL_AFTER = {
     FindingCode.LEASES_NOT_SWEPT: timedelta(minutes=2),
     FindingCode.CONSECUTIVE_FAILURES: timedelta(hours=6),
 }
-_CRITICAL_AT_ONCE = {FindingCode.NO_WORKER, FindingCode.QUARANTINED, FindingCode.NO_NEXT_RUN}
+_CRITICAL_AT_ONCE = {
+    FindingCode.NO_WORKER,
+    FindingCode.QUARANTINED,
+    FindingCode.NO_NEXT_RUN,
+    FindingCode.OWNER_POWERLESS,
+}
 _FAILED = {RunState.FAILED, RunState.TIMED_OUT, RunState.LOST}
 
 

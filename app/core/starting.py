@@ -69,6 +69,8 @@ class Candidate:
     is_scheduled: bool = True
     # It has lost SUSPECT_CRASHES workers or more.
     is_suspect: bool = False
+    # Whom its schedule acts as may not trigger it any more.
+    is_refused: bool = False
 
     @property
     def order(self) -> Order:
@@ -167,7 +169,7 @@ def judge_starts(
         allowance = allowances.get(candidate.schedule_id) if candidate.schedule_id else None
         verdict = _judge_overlap(candidate, facts)
         # Before it makes anything wait or end: a run that may not start replaces none.
-        refused = None if allowance is None else allowance.refuse(candidate)
+        refused = _refuse(candidate, allowance)
         if refused is not None and verdict is not Verdict.LEAVE:
             verdict = Verdict.SKIP
         if verdict is Verdict.SKIP:
@@ -210,6 +212,12 @@ def _with_retries(
         if candidate.is_retry and candidate.schedule_id is not None:
             known[candidate.schedule_id].running.append(candidate.run_id)
     return known
+
+
+def _refuse(candidate: Candidate, allowance: Allowance | None) -> RunReason | None:
+    if candidate.is_refused:
+        return RunReason.REJECTED
+    return None if allowance is None else allowance.refuse(candidate)
 
 
 def _judge_overlap(candidate: Candidate, facts: Busyness) -> Verdict:

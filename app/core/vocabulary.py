@@ -170,6 +170,7 @@ class FindingCode(StrEnum):
     NO_WORKER = "NO_WORKER"
     CLOCK_SKEW = "CLOCK_SKEW"
     LEASES_NOT_SWEPT = "LEASES_NOT_SWEPT"
+    OWNER_POWERLESS = "OWNER_POWERLESS"
 
 
 class FindingChange(StrEnum):

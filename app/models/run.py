@@ -186,6 +186,8 @@ class Run(SQLModel, table=True):
     message: str | None = None
     cause: RunCause = Field(sa_type=word_type(RunCause, "run_cause"))
     triggered_by: ActorRecord | None = Field(default=None, sa_type=Json)
+    # Of the request that asked for it by hand.
+    idempotency_key: str | None = Field(default=None, max_length=200)
     overlap: OverlapPolicy = Field(
         default=OverlapPolicy.ALLOW, sa_type=word_type(OverlapPolicy, "run_overlap")
     )

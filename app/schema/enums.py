@@ -131,6 +131,7 @@ _DESCRIPTIONS: dict[type[Enum], dict[str, str]] = {
         "NO_WORKER": "No worker is online: nothing fires and nothing runs.",
         "CLOCK_SKEW": "The clock of a machine differs from PostgreSQL's by more than a second.",
         "LEASES_NOT_SWEPT": "Runs of lost workers are not taken up again.",
+        "OWNER_POWERLESS": "Whom it acts as may not trigger it any more: its runs are refused.",
     },
     words.Adjustment: {
         "GAP_MOVED": "Its local time does not exist: moved.",

@@ -154,6 +154,7 @@ async def _judge(
             most_waiting=row["overlap_limit"] or MOST_WAITING,
             is_scheduled=row["cause"] in _SCHEDULED_CAUSES,
             is_suspect=row["crash_count"] >= SUSPECT_CRASHES,
+            is_refused=row["owner_is_powerless"],
         )
         for row in locked
     ]

@@ -27,6 +27,7 @@ from app.core.time import (
 from app.core.vocabulary import ResumeChoice, RunReason, RunState, ScheduleState
 from app.models import Job, Schedule
 from app.runtime import Runtime
+from app.services.access import Principal
 from app.services.complaints import Complaints
 from app.services.conflicts import Conflict, Stretch, conflicts_of_course
 from app.services.outlook import LONGEST_LOOK, Budget, Course, computed
@@ -42,7 +43,13 @@ from app.services.schedules.definition import (
     given_calendar_ids,
     read_fields,
 )
-from app.services.schedules.editing import check_effective_from, is_retimed, refuse_archived
+from app.services.schedules.editing import (
+    check_effective_from,
+    choose_owner,
+    is_retimed,
+    refuse_archived,
+)
+from app.services.schedules.owning import Owners
 from app.services.schedules.reaching import refuse_ending, refuse_never_due
 from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import (
@@ -117,9 +124,10 @@ class ResumePlan:
 
 
 async def preview_schedule(
-    runtime: Runtime, connection: ReadConnection, project_id: UUID, question: PreviewQuestion
+    runtime: Runtime, connection: ReadConnection, principal: Principal, question: PreviewQuestion
 ) -> Preview:
-    """Return what a schedule would do if it were created now."""
+    """Return what a schedule would do if the caller created it now."""
+    project_id = principal.project_id
     if not 0 <= question.count <= MOST_PREVIEWED:
         raise Invalid(f"count lies between 0 and {MOST_PREVIEWED}.", path=("count",))
     as_of = await read_now(connection)
@@ -136,6 +144,9 @@ async def preview_schedule(
     columns = read_fields(question.fields, below, base=defaults, defaults=defaults, as_of=as_of)
     _check(columns, calendars, job, below)
     columns["key"] = key
+    owners = await Owners.load(connection, principal, [question.fields], as_of=as_of)
+    with below.under():
+        owners.choose(question.fields, created_by=principal.actor, so_far=principal.actor)
     if not below.errors:
         with below.under():
             refuse_never_due(columns, calendars, question.fields, key=key, after=as_of)
@@ -164,14 +175,15 @@ async def preview_schedule(
 async def preview_change(
     runtime: Runtime,
     connection: ReadConnection,
-    project_id: UUID,
+    principal: Principal,
     schedule_id: UUID,
     fields: ScheduleFields,
     *,
     effective_from: datetime | None,
     horizon: timedelta,
 ) -> ChangePreview:
-    """Return which occurrences an edit would add and remove within the horizon."""
+    """Return which occurrences an edit by the caller would add and remove within the horizon."""
+    project_id = principal.project_id
     if not timedelta(0) < horizon <= LONGEST_LOOK:
         raise Invalid("horizon lies between 0 and 366 days.", path=("horizon",))
     as_of = await read_now(connection)
@@ -188,6 +200,7 @@ async def preview_change(
     try:
         refuse_archived(before)
         columns = _changed(defaults, before, job, calendars, fields, as_of)
+        await choose_owner(connection, principal, before, fields, as_of)
         ending = Complaints()
         with ending.under("fields"):
             refuse_ending(before, columns, calendars, fields, after=effective_from or as_of)

@@ -50,7 +50,14 @@ async def rerun_run(
             return Accepted(await earlier_run(transaction, principal, earlier), replayed=True)
         original = await find_run(transaction, principal, run_id)
         run = await queue_again(
-            transaction, written, principal, original, new_run_id, parameters, action="runRerun"
+            transaction,
+            written,
+            principal,
+            original,
+            new_run_id,
+            parameters,
+            action="runRerun",
+            idempotency_key=idempotency_key,
         )
     await runtime.announce(written.changes, ring=True)
     return Accepted(run)
@@ -65,6 +72,7 @@ async def queue_again(
     parameters: dict[str, Any] | None,
     *,
     action: str,
+    idempotency_key: str | None = None,
 ) -> Run:
     """Write the new run, its audit entry and its event."""
     check_repeatable(original)
@@ -87,6 +95,7 @@ async def queue_again(
         state=RunState.QUEUED,
         cause=RunCause.RERUN,
         triggered_by=principal.actor,
+        idempotency_key=idempotency_key,
         overlap=_patient(original.overlap),
         scheduled_for=original.scheduled_for,
         scheduled_local=original.scheduled_local,

@@ -66,6 +66,7 @@ async def trigger_schedule(
             run_id=run_id,
             parameters=parameters or {},
             overlap=overlap,
+            idempotency_key=idempotency_key,
         )
         await note_change(
             transaction,
@@ -112,6 +113,7 @@ async def _queue_run(
     run_id: UUID,
     parameters: dict[str, Any],
     overlap: OverlapPolicy | None,
+    idempotency_key: str | None,
 ) -> Run:
     given = check_object(parameters, "parameters")
     await check_given_parameters(transaction, principal, given)
@@ -128,6 +130,7 @@ async def _queue_run(
         state=RunState.QUEUED,
         cause=RunCause.MANUAL,
         triggered_by=principal.actor,
+        idempotency_key=idempotency_key,
         overlap=overlap or schedule.overlap,
         scheduled_for=now,
         due_at=now,

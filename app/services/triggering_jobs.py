@@ -106,6 +106,7 @@ async def _queue_run(
         state=RunState.QUEUED,
         cause=RunCause.MANUAL,
         triggered_by=principal.actor,
+        idempotency_key=trigger.idempotency_key,
         scheduled_for=due_at,
         due_at=due_at,
         next_attempt_at=due_at,

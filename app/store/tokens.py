@@ -1,5 +1,6 @@
 """Bearer tokens, by the id that stands in them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,6 +19,16 @@ async def read_token(
     """Return a token and the present instant of PostgreSQL's clock."""
     found = await connection.exec(select(ApiToken, func.now()).where(col(ApiToken.id) == token_id))
     return found.first()
+
+
+async def read_tokens_by_id(
+    connection: ReadConnection, token_ids: Sequence[UUID]
+) -> dict[UUID, ApiToken]:
+    """Return tokens by id, revoked or not."""
+    if not token_ids:
+        return {}
+    found = await connection.exec(select(ApiToken).where(col(ApiToken.id).in_(token_ids)))
+    return {token.id: token for token in found.all()}
 
 
 async def note_token_used(transaction: Transaction, token_id: UUID) -> None:

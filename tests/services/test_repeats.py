@@ -279,7 +279,7 @@ async def _check_preview(planning: Planning, schedule: Schedule, fields: Schedul
         preview = await preview_change(
             planning.runtime,
             connection,
-            PROJECT,
+            EDITOR,
             schedule.id,
             fields,
             effective_from=None,

@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry.scalars import JSON
 
-from app.core.ids import Kind
+from app.core.ids import Kind, split_id
 from app.core.time import CalendarIntervalTiming, CronTiming
 from app.core.vocabulary import (
     CalendarMode,
@@ -161,6 +161,11 @@ class ScheduleFieldsInput:
     parameters: JSON | None = optional("Put over those of the job.")
     priority: int | None = optional("Instead of the job's.")
     tags: list[TagInput] | None = optional("Labels; runs carry them, too.")
+    owner_id: strawberry.ID | None = optional(
+        "Whom its runs act as: the id of an API token, or your own as `viewer` shows it; null and "
+        "at first, its creator. To name somebody else takes ADMIN. What fires is refused once the "
+        "owner may not trigger it any more."
+    )
 
     def read(self) -> ScheduleFields:
         """Return the service's form."""
@@ -189,6 +194,7 @@ class ScheduleFieldsInput:
             parameters=given(self.parameters),
             priority=given(self.priority),
             tags=read(self.tags, read_tags),
+            owner_id=read(self.owner_id, _owner_id),
         )
 
 
@@ -331,6 +337,12 @@ def _calendar_ids(given_ids: list[strawberry.ID]) -> tuple[UUID, ...]:
         from_id(Kind.CALENDAR, id_, "calendarIds", str(index))
         for index, id_ in enumerate(given_ids)
     )
+
+
+def _owner_id(given_id: strawberry.ID) -> str:
+    """Return the id of an actor; a token may be named as `apiTokens` lists it, too."""
+    found = split_id(given_id)
+    return str(found[1]) if found is not None and found[0] is Kind.TOKEN else given_id
 
 
 def schedule_id(given_id: str) -> UUID:

@@ -40,6 +40,9 @@ from app.services.schedules import ScheduleFields
 from app.store.instants import read_now
 
 _WEEK = timedelta(days=7)
+_MONTH = timedelta(days=30)
+_HOUR = timedelta(hours=1)
+_USUALLY_PREVIEWED, _USUALLY_LISTED = 20, 500
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 From = Annotated[
@@ -47,12 +50,14 @@ From = Annotated[
 ]
 Until = Annotated[datetime | None, strawberry.argument(description="Not later than this.")]
 Fields = Annotated[ScheduleFieldsInput, strawberry.argument(description="What it is to be.")]
-Horizon = Annotated[timedelta, strawberry.argument(description="How far to look; at most a year.")]
+Horizon = Annotated[
+    timedelta | None, strawberry.argument(description="How far to look; at most a year.")
+]
 LeastSeverity = Annotated[
     Severity | None, strawberry.argument(description="Leave out what matters less.")
 ]
 Narrowed = Annotated[ScheduleFilter | None, strawberry.argument(description="Of which schedules.")]
-Limit = Annotated[int, strawberry.argument(description="How many; at most 1,000.")]
+Limit = Annotated[int | None, strawberry.argument(description="How many; at most 1,000.")]
 
 
 @strawberry.type
@@ -73,7 +78,9 @@ class PreviewQueries:
         ] = None,
         from_: From = None,
         until: Until = None,
-        count: Annotated[int, strawberry.argument(description="How many; at most 500.")] = 20,
+        count: Annotated[
+            int | None, strawberry.argument(description="How many; at most 500.")
+        ] = _USUALLY_PREVIEWED,
     ) -> SchedulePreview:
         """Preview a creation."""
         try:
@@ -86,12 +93,12 @@ class PreviewQueries:
             key=key,
             after=from_,
             until=until,
-            count=count,
+            count=_USUALLY_PREVIEWED if count is None else count,
         )
         context = info.context
         async with context.reading() as connection:
             preview = await preview_schedule(
-                context.runtime, connection, context.principal.project_id, question
+                context.runtime, connection, context.principal, question
             )
         return SchedulePreview.of(preview)
 
@@ -104,7 +111,7 @@ class PreviewQueries:
         effective_from: Annotated[
             datetime | None, strawberry.argument(description="It fires as before until then.")
         ] = None,
-        horizon: Horizon = timedelta(days=30),
+        horizon: Horizon = _MONTH,
     ) -> ScheduleChangePreview:
         """Preview an edit."""
         context = info.context
@@ -116,11 +123,11 @@ class PreviewQueries:
             preview = await preview_change(
                 context.runtime,
                 connection,
-                context.principal.project_id,
+                context.principal,
                 from_id(Kind.SCHEDULE, id, "id"),
                 given,
                 effective_from=effective_from,
-                horizon=horizon,
+                horizon=_MONTH if horizon is None else horizon,
             )
         return ScheduleChangePreview.of(preview)
 
@@ -151,7 +158,7 @@ class PreviewQueries:
         from_: From = None,
         until: Until = None,
         filter: Narrowed = None,
-        limit: Limit = 500,
+        limit: Limit = _USUALLY_LISTED,
     ) -> list[Occurrence]:
         """Return the occurrences alone."""
         return (await _upcoming(info, from_, until, filter, limit)).occurrences
@@ -163,7 +170,7 @@ class PreviewQueries:
         from_: From = None,
         until: Until = None,
         filter: Narrowed = None,
-        limit: Limit = 500,
+        limit: Limit = _USUALLY_LISTED,
     ) -> UpcomingOccurrences:
         """Return them with what bounds were reached."""
         return await _upcoming(info, from_, until, filter, limit)
@@ -183,10 +190,11 @@ class PreviewQueries:
             datetime | None, strawberry.argument(description="Where it ends; a week later.")
         ] = None,
         bucket: Annotated[
-            timedelta, strawberry.argument(description="How long each stretch is.")
-        ] = timedelta(hours=1),
+            timedelta | None, strawberry.argument(description="How long each stretch is.")
+        ] = _HOUR,
     ) -> Forecast:
         """Count."""
+        bucket = _HOUR if bucket is None else bucket
         if bucket < timedelta(minutes=1):
             raise LimitExceeded("A bucket lasts at least a minute.", path=("bucket",))
         async with info.context.reading() as connection:
@@ -249,7 +257,7 @@ async def _upcoming(
     after: datetime | None,
     until: datetime | None,
     narrowed: ScheduleFilter | None,
-    limit: int,
+    limit: int | None,
 ) -> UpcomingOccurrences:
     principal = info.context.principal
     async with info.context.reading() as connection:
@@ -261,7 +269,7 @@ async def _upcoming(
             Question(
                 after,
                 until or after + _WEEK,
-                limit,
+                _USUALLY_LISTED if limit is None else limit,
                 None if narrowed is None else narrowed.read(),
             ),
             as_of=as_of,
@@ -285,9 +293,11 @@ def _read(fields: ScheduleFieldsInput) -> ScheduleFields:
         raise
 
 
-async def _conflicts(info: Info, horizon: timedelta, least: Severity | None) -> ConflictReport:
+async def _conflicts(
+    info: Info, horizon: timedelta | None, least: Severity | None
+) -> ConflictReport:
     async with info.context.reading() as connection:
-        stretch = Stretch.of(await read_now(connection), horizon)
+        stretch = Stretch.of(await read_now(connection), _WEEK if horizon is None else horizon)
         found = await find_conflicts(
             connection,
             info.context.principal.project_id,

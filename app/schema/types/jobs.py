@@ -18,7 +18,7 @@ from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, ScheduleFilter
 from app.schema.inputs.statistics import Window as StatsWindow
 from app.schema.inputs.statistics import window_of
-from app.schema.types.common import Count, Node, PageInfo, Tag
+from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
 from app.schema.types.statistics import RunStats
 from app.services.rules import parameters_schema_of
 from app.store.filters import Tags
@@ -94,6 +94,10 @@ class Job(Node):
         description="What becomes of a run whose worker died."
     )
     tags: list[Tag] = strawberry.field(description="Labels; runs carry them, too.")
+    owner: Actor | None = strawberry.field(
+        description="Who created it. Its runs act as the owner of the schedule that fired them, or "
+        "as whoever asked for them."
+    )
     row: strawberry.Private[JobRow]
 
     @strawberry.field(description="The job's schedules, the newest first.")
@@ -171,6 +175,7 @@ class Job(Node):
             retry=RetryPolicy.of(CoreRetryPolicy.from_json(row.retry)),
             on_worker_lost=row.on_worker_lost,
             tags=Tag.list_of(row.tags),
+            owner=Actor.of(row.created_by),
             row=row,
         )
 

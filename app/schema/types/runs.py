@@ -131,6 +131,9 @@ class Run(Node):
     max_attempts: int = strawberry.field(description="How many there may be.")
     progress: float | None = strawberry.field(description="How far it is, between 0 and 1.")
     progress_message: str | None = strawberry.field(description="How far it is, in words.")
+    idempotency_key: str | None = strawberry.field(
+        description="Of the request that asked for it by hand, if it had one."
+    )
     tags: list[Tag] = strawberry.field(description="Those of its job and its schedule.")
     row: strawberry.Private[RunRow]
 
@@ -264,6 +267,7 @@ class Run(Node):
             max_attempts=row.max_attempts,
             progress=row.progress,
             progress_message=row.progress_message,
+            idempotency_key=row.idempotency_key,
             tags=Tag.list_of(row.tags),
             row=row,
         )

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from app.schema.types.jobs import Job
     from app.schema.types.previews import Conflict
 
+_WEEK = timedelta(days=7)
 _MOST_UPCOMING = 500
 
 
@@ -231,8 +232,8 @@ class Schedule(Node):
         self,
         info: Info,
         horizon: Annotated[
-            timedelta, strawberry.argument(description="How far to look; at most a year.")
-        ] = timedelta(days=7),
+            timedelta | None, strawberry.argument(description="How far to look; at most a year.")
+        ] = _WEEK,
     ) -> list[Annotated["Conflict", strawberry.lazy("app.schema.types.previews")]]:
         """Look for conflicts."""
         from app.schema.types.previews import Conflict
@@ -240,7 +241,7 @@ class Schedule(Node):
         if self.record.schedule.next_run_at is None:
             return []
         async with info.context.reading() as connection:
-            stretch = Stretch.of(await read_now(connection), horizon)
+            stretch = Stretch.of(await read_now(connection), horizon or _WEEK)
             found = await find_conflicts_of(connection, self.record.schedule, stretch)
         return [Conflict.of(conflict) for conflict in found]
 

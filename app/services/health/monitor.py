@@ -7,7 +7,7 @@ those that should fire and do not; and at one slice of all the others, for silen
 noise. So it costs the same whether there are a thousand schedules or a million.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -30,9 +30,10 @@ from app.core.health import (
 )
 from app.core.ids import Kind, public_id
 from app.core.vocabulary import FindingChange, FindingCode, SchedulerState, ScheduleState
-from app.models import HealthFinding, Schedule
+from app.models import ApiToken, HealthFinding, Schedule
 from app.runtime import Runtime
 from app.services.health.findings import FindingEvent, settle_findings
+from app.services.schedules.owning import read_owners, why_powerless
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.store.examining import (
     BegunRound,
@@ -115,6 +116,7 @@ async def _examine_some(
         schedules = await read_examined(connection, ids)
         newest = await read_newest_ends(connection, ids, limit=_RECORDS)
         standing = await read_open_findings(connection, schedule_ids=ids)
+        owners = await read_owners(connection, [each.schedule.owner for each in schedules])
         silent = [each.schedule.model_dump() for each in schedules if _is_silent(each, facts)]
         calendars = await load_calendars(connection, *silent)
     if not _can_be_overdue(facts):
@@ -124,6 +126,8 @@ async def _examine_some(
     for each in schedules:
         id_ = each.schedule.id
         found = _judge_safely(each, newest.get(id_, [])[:JUDGED_RUNS], standing, facts, calendars)
+        if found is not None:
+            found += _powerless(each, owners, facts)
         if found is None:
             standing = [finding for finding in standing if finding.schedule_id != id_]
         else:
@@ -191,6 +195,21 @@ def _not_firing(examined: ExaminedSchedule, facts: InstanceFacts) -> list[Observ
         message = "It is overdue by more than a minute, though the others fire."
     else:
         return []
+    return [observe_schedule(code, schedule.id, since=since, as_of=as_of, message=message)]
+
+
+def _powerless(
+    examined: ExaminedSchedule, owners: Mapping[str, ApiToken], facts: InstanceFacts
+) -> list[Observation]:
+    """Return whether what a schedule fires is refused, because of whom it acts as."""
+    schedule, as_of = examined.schedule, facts.as_of
+    owner = None if schedule.owner is None else owners.get(schedule.owner["id"] or "")
+    why = None if owner is None else why_powerless(owner, as_of)
+    if owner is None or why is None or schedule.state is not ScheduleState.ACTIVE:
+        return []
+    since = owner.revoked_at or owner.expires_at or examined.changed_at
+    message = f"Its runs are refused: the token {owner.name!r}, which it acts as, {why}."
+    code = FindingCode.OWNER_POWERLESS
     return [observe_schedule(code, schedule.id, since=since, as_of=as_of, message=message)]
 
 

@@ -147,7 +147,7 @@ async def _rehearse(
         preview = await preview_change(
             runtime,
             connection,
-            principal.project_id,
+            principal,
             schedule_id,
             request.fields,
             effective_from=None,

@@ -34,6 +34,7 @@ from app.services.schedules.definition import (
     past_instants,
     read_fields,
 )
+from app.services.schedules.owning import Owners
 from app.services.schedules.reaching import refuse_never_due
 from app.services.schedules.timetables import (
     NO_CALENDARS,
@@ -148,6 +149,7 @@ class _Creation:
         self._jobs: dict[UUID, Job] = {}
         self._calendars: Calendars = NO_CALENDARS
         self._secrets: frozenset[str] = frozenset()
+        self._owners = Owners(principal, {}, as_of)
         # Occurrences in the past that are to run all the same, by schedule.
         self._past: list[tuple[Schedule, datetime]] = []
 
@@ -173,6 +175,12 @@ class _Creation:
         self._calendars = known_calendars(shared.values())
         self._secrets = await share_referenced(
             transaction, project_id, (request.fields.parameters for request in requests)
+        )
+        self._owners = await Owners.load(
+            transaction,
+            self._principal,
+            [request.fields for request in requests],
+            as_of=self._as_of,
         )
         found: dict[int, list[TickwheelError]] = {}
         for index, (request, schedule_id) in enumerate(zip(requests, ids, strict=True)):
@@ -210,6 +218,10 @@ class _Creation:
                 refuse_never_due(
                     columns, self._calendars, request.fields, key=request.key, after=self._as_of
                 )
+        with below.under():
+            columns["owner"] = self._owners.choose(
+                request.fields, created_by=self._principal.actor, so_far=self._principal.actor
+            )
         for error in below.errors:
             complaints.add(error.under("fields"))
         if not complaints.errors:
@@ -230,7 +242,6 @@ class _Creation:
             "updated_at": self._as_of,
             "created_by": actor,
             "updated_by": actor,
-            "owner": actor,
             "definition_hash": definition_hash(request.job_id, columns),
             "runs_made": 0,
         }

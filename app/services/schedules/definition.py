@@ -107,6 +107,8 @@ class ScheduleFields:
     parameters: Given[Any] = ABSENT
     priority: Given[int] = ABSENT
     tags: Given[dict[str, str]] = ABSENT
+    # Who: the id of an actor. It is no part of the definition: `owning` reads it.
+    owner_id: Given[str] = ABSENT
 
 
 def default_columns(defaults: Defaults, key: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.core.errors import Invalid, NotFound, StateConflict
+from app.core.errors import Invalid, NotFound, StateConflict, TickwheelError
 from app.core.overrides import Override, still_waiting
 from app.core.vocabulary import ChangeKind, Role, RunReason, SchedulerState, ScheduleState
 from app.models import Job, Schedule
+from app.models.columns import ActorRecord
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.complaints import Complaints
@@ -36,6 +37,7 @@ from app.services.schedules.definition import (
     past_instants,
     read_fields,
 )
+from app.services.schedules.owning import Owners
 from app.services.schedules.reaching import refuse_ending
 from app.services.schedules.repeats import read_repeats
 from app.services.schedules.timetables import (
@@ -57,7 +59,7 @@ from app.services.writing import (
     note_change,
 )
 from app.store.calendars import share_calendars
-from app.store.database import Transaction
+from app.store.database import ReadConnection, Transaction
 from app.store.instants import read_now
 from app.store.jobs import read_job
 from app.store.overrides import read_standing_overrides, settle_due_overrides
@@ -124,6 +126,7 @@ async def update_schedule_definition(
             as_of=as_of,
             effective_from=effective_from,
         )
+        columns["owner"] = await choose_owner(transaction, principal, schedule, fields, as_of)
         columns |= turn_columns(schedule, columns, effective_from, as_of)
         changes = field_changes(schedule.model_dump(), columns)
         if changes:
@@ -161,6 +164,21 @@ async def hold(
         )
     check_version(expected_version, schedule.version)
     return schedule
+
+
+async def choose_owner(
+    connection: ReadConnection,
+    principal: Principal,
+    schedule: Schedule,
+    fields: ScheduleFields,
+    as_of: datetime,
+) -> ActorRecord | None:
+    """Return the owner after an edit, or raise why it cannot be the one that is named."""
+    owners = await Owners.load(connection, principal, [fields], as_of=as_of)
+    try:
+        return owners.choose(fields, created_by=schedule.created_by, so_far=schedule.owner)
+    except TickwheelError as error:
+        raise error.under("fields") from None
 
 
 def refuse_archived(schedule: Schedule, *, argument: str = "id") -> None:

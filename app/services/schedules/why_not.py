@@ -22,8 +22,9 @@ from app.core.vocabulary import (
     SchedulerState,
     ScheduleState,
 )
-from app.models import OccurrenceOverride, Run, Schedule
+from app.models import ApiToken, OccurrenceOverride, Run, Schedule
 from app.services.schedules.accounting import in_window
+from app.services.schedules.owning import read_owners, why_powerless
 from app.services.schedules.timetables import Calendars, load_calendars, timetable_of
 from app.services.schedules.upcoming import spacing_of, starts_after
 from app.services.schedules.why_words import (
@@ -82,6 +83,7 @@ async def explain_instant(
         )
     project = await read_project(connection, schedule.project_id)
     retention = timedelta(seconds=0 if project is None else project.retention_seconds)
+    owners = await read_owners(connection, [schedule.owner])
     case = _Case(
         schedule,
         columns,
@@ -92,6 +94,7 @@ async def explain_instant(
         range_=await read_range_over(connection, schedule.id, at),
         control=await read_control(connection),
         kept_since=as_of - retention,
+        owner=next(iter(owners.values()), None),
     )
     return case.explain()
 
@@ -134,6 +137,7 @@ class _Case:
         range_: Run | None,
         control: Control,
         kept_since: datetime,
+        owner: ApiToken | None,
     ) -> None:
         self._now = schedule
         self._then = columns
@@ -144,6 +148,8 @@ class _Case:
         self._range = range_
         self._control = control
         self._kept_since = kept_since
+        # The token that the schedule acts as.
+        self._owner = owner
 
     def explain(self) -> Explanation:
         """Answer."""
@@ -289,16 +295,28 @@ class _Case:
         if not occurrence.will_run:
             words = occurrence.note or "A calendar excludes it."
             return self._answer(Outcome.WILL_SKIP, words, RunReason.CALENDAR)
+        return self._withheld(occurrence) or self._due(occurrence)
+
+    def _due(self, occurrence: Occurrence) -> Explanation:
+        words = f"It is due at {self._moment(occurrence.at)}"
+        if occurrence.at != occurrence.nominal:
+            words += f", delayed by jitter from {self._moment(occurrence.nominal)}"
+        return self._answer(Outcome.WILL_RUN, f"{words}." + self._caution())
+
+    def _withheld(self, occurrence: Occurrence) -> Explanation | None:
+        """Explain what will be due and not start."""
         if self._is_beyond_max_runs():
             words = f"By then the schedule will have made all of its {self._now.max_runs:,} runs."
             return self._answer(Outcome.WILL_SKIP, words, RunReason.LIMIT)
         if self._is_too_soon(occurrence):
             words = "If the run before it starts on time, it comes too soon after that for spacing."
             return self._answer(Outcome.WILL_SKIP, words, RunReason.SPACING)
-        words = f"It is due at {self._moment(occurrence.at)}"
-        if occurrence.at != occurrence.nominal:
-            words += f", delayed by jitter from {self._moment(occurrence.nominal)}"
-        return self._answer(Outcome.WILL_RUN, f"{words}." + self._caution())
+        why = None if self._owner is None else why_powerless(self._owner, occurrence.at)
+        if self._owner is not None and why is not None:
+            words = f"It will be refused, for the schedule acts as {self._owner.name!r}, a token "
+            words += f"that by then {why}: give it another owner, by ownerId."
+            return self._answer(Outcome.WILL_SKIP, words, RunReason.REJECTED)
+        return None
 
     def _is_beyond_max_runs(self) -> bool:
         if self._now.max_runs is None:

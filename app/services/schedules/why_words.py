@@ -36,6 +36,8 @@ _REASONS: Final[Mapping[RunReason, str]] = {
     "lastError, and mend it by an edit.",
     RunReason.CANCEL_REQUESTED: "Somebody cancelled it before it started.",
     RunReason.REPLACED: "A newer run took its place.",
+    RunReason.REJECTED: "Whom the schedule acts as might not trigger it any more: give it another "
+    "owner, by ownerId.",
 }
 
 

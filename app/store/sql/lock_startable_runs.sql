@@ -4,6 +4,8 @@
 -- rows than LIMIT allows.
 -- Nothing starts while the instance is stopped or drains (share_control came before), nor in a
 -- worker that drains. queue_is_controlled: it is paused or has a limit, which lock_queues reads.
+-- owner_is_powerless: it fired by itself, and the token that its schedule acts as may not trigger
+-- anything any more.
 -- is_judge: overlap is judged by one worker a schedule at a time, so an advisory lock on the
 -- schedule comes with the row; what its last holder decided is visible to the next statement.
 WITH startable AS MATERIALIZED (
@@ -43,6 +45,10 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
        -- A run made again works on the same interval as the first time; a backfill's has its own.
        CASE WHEN startable.cause IN ('RERUN', 'BACKFILL') THEN startable.previous_success_for
             ELSE counters.last_success_for END AS previous_success_for,
+       startable.attempt = 0
+       AND startable.cause IN ('SCHEDULE', 'CATCH_UP', 'BACKFILL')
+       AND coalesce(owner.revoked_at IS NOT NULL OR owner.expires_at <= now()
+                    OR owner.role = 'VIEWER', false) AS owner_is_powerless,
        coalesce(control.paused OR control.concurrency_limit IS NOT NULL, false)
        AS queue_is_controlled,
        startable.schedule_id IS NULL OR startable.overlap = 'ALLOW' OR pg_try_advisory_xact_lock(
@@ -52,5 +58,8 @@ SELECT startable.id, startable.project_id, startable.job_id, startable.schedule_
   JOIN project ON project.id = startable.project_id
   LEFT JOIN queue AS control ON control.name = startable.queue
   LEFT JOIN schedule ON schedule.id = startable.schedule_id
+  LEFT JOIN api_token AS owner
+    ON owner.id = CASE schedule.owner ->> 'kind'
+                  WHEN 'TOKEN' THEN cast(schedule.owner ->> 'id' AS uuid) END
   LEFT JOIN schedule_counters AS counters ON counters.schedule_id = startable.schedule_id
  ORDER BY startable.tier, startable.priority DESC, startable.next_attempt_at, startable.id

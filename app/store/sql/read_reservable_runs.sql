@@ -1,6 +1,7 @@
 -- read_reservable_runs: those of the runs that may be reserved before they are due, with all that
 -- their attempts need. Nothing is locked or written: a reservation is knowledge, no right. What a
--- limit of a job, queue or schedule may hold up is left to the claim.
+-- limit of a job, queue or schedule may hold up is left to the claim, and what its schedule's owner
+-- may not trigger any more.
 -- Values that a herd shares come as text, to be read once.
 WITH prepared AS MATERIALIZED (
     SELECT run.*
@@ -27,9 +28,14 @@ SELECT prepared.id, prepared.project_id, prepared.job_id, prepared.schedule_id,
   JOIN job ON job.id = prepared.job_id
   JOIN schedule ON schedule.id = prepared.schedule_id
   JOIN project ON project.id = prepared.project_id
+  LEFT JOIN api_token AS owner
+    ON owner.id = CASE schedule.owner ->> 'kind'
+                  WHEN 'TOKEN' THEN cast(schedule.owner ->> 'id' AS uuid) END
  WHERE job.concurrency_limit IS NULL
    AND schedule.max_runs IS NULL
    AND schedule.spacing_seconds IS NULL
+   AND (owner.revoked_at IS NOT NULL OR owner.expires_at <= prepared.next_attempt_at
+        OR owner.role = 'VIEWER') IS NOT TRUE
    AND NOT (SELECT EXISTS (SELECT 1
                              FROM queue
                             WHERE queue.name = prepared.queue
