@@ -8,7 +8,8 @@ of the time is set aside for the indexes, which are built afterwards.
 
 The rows are made inside PostgreSQL, in a transaction that begins by emptying the tables, without
 indexes: so they need no WAL, and each index is built once. They are spread evenly over the last
-hundred days, over ten thousand schedules of twenty jobs; a tenth is older than the retention.
+hundred days, over ten thousand schedules (or as many as are asked for) of twenty jobs; a tenth is
+older than the retention. One run in 500,000 has another tag than the others.
 """
 
 import argparse
@@ -77,7 +78,9 @@ SELECT id, $5, (cast($6 AS uuid[]))[number % $8 + 1], (cast($7 AS uuid[]))[numbe
        CASE WHEN ran THEN at + interval '20 milliseconds' END,
        CASE WHEN ran THEN at + interval '20 milliseconds' END,
        at + interval '1 second',
-       jsonb_build_object('number', number), '{{"team": "ops"}}', 'default', 0,
+       jsonb_build_object('number', number),
+       jsonb_build_object('team', CASE WHEN number % 500000 = 0 THEN 'rare' ELSE 'ops' END),
+       'default', 0,
        CASE WHEN ran THEN 1 ELSE 0 END, 1, 0, 3,
        CASE state WHEN 'FAILED' THEN
            jsonb_build_object('type', 'ValueError', 'message', 'It failed.', 'reason', 'ERROR') END,
@@ -135,12 +138,18 @@ class Seeded:
 
 
 async def seed_history(
-    url: str, redis_url: str, runs: int, *, minutes: float | None = None, say: bool = True
+    url: str,
+    redis_url: str,
+    runs: int,
+    *,
+    schedules: int = SCHEDULES,
+    minutes: float | None = None,
+    say: bool = True,
 ) -> Seeded:
     """Fill a migrated database with a history; without `minutes`, however long it takes."""
     began = elapsed_seconds()
     async with open_runtime(Settings(database_url=url, redis_url=redis_url)) as runtime:
-        await seed_schedules(runtime, SCHEDULES, jobs=JOBS)
+        await seed_schedules(runtime, schedules, jobs=JOBS)
     connection = await asyncpg.connect(url)
     try:
         deadline = None if minutes is None else began + minutes * 60
@@ -213,7 +222,12 @@ async def _make_rows(
 
 
 async def make_server(
-    directory: Path, runs: int, minutes: float | None, *, say: bool = True
+    directory: Path,
+    runs: int,
+    minutes: float | None,
+    *,
+    schedules: int = SCHEDULES,
+    say: bool = True,
 ) -> Seeded:
     """Make a PostgreSQL with a history below a directory, and leave it there, stopped."""
     postgres = EmbeddedPostgres(directory / "postgres", durable=False, settings=_FAST)
@@ -222,7 +236,9 @@ async def make_server(
         url = await postgres.start()
         await redis.start()
         await upgrade(url)
-        return await seed_history(url, redis.url, runs, minutes=minutes, say=say)
+        return await seed_history(
+            url, redis.url, runs, schedules=schedules, minutes=minutes, say=say
+        )
     finally:
         await redis.stop()
         await postgres.stop()
@@ -232,12 +248,15 @@ def main() -> int:
     """Seed and say what there is."""
     parser = argparse.ArgumentParser(prog="python -m bench.seed_runs", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--schedules", type=int, default=SCHEDULES)
     parser.add_argument("--minutes", type=float, default=None, help="make no more rows after that")
     parser.add_argument("--directory", type=Path, required=True, help="removed first if it exists")
     given = parser.parse_args()
     shutil.rmtree(given.directory, ignore_errors=True)
     given.directory.mkdir(parents=True)
-    seeded = asyncio.run(make_server(given.directory, given.runs, given.minutes))
+    seeded = asyncio.run(
+        make_server(given.directory, given.runs, given.minutes, schedules=given.schedules)
+    )
     if seeded.runs < given.runs:
         print(f"The time was over: {seeded.runs:,} of {given.runs:,} runs.")
     size = sum(file.stat().st_size for file in given.directory.rglob("*") if file.is_file())

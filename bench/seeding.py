@@ -8,14 +8,20 @@ from app.runtime import Runtime
 
 PROJECT = UUID("01900000-0000-7000-8000-000000000001")
 
-# 300 definitions: minute and hour from the number, in three zones; a third of them at minute 0.
+# 300 definitions: minute and hour from the number, in three zones; a third of them at minute 0. Of
+# the names half have a word that begins with "a", and one in 100,000 has the word "zebra".
 _SCHEDULES = """
 INSERT INTO schedule (
-    id, project_id, job_id, key, name, version, revision, created_at, updated_at, state, timings,
-    timezone, dst_gap, dst_fold, jitter_seconds, overlap, catch_up, catch_up_window_seconds,
-    catch_up_limit, parameters, tags, definition_hash, cursor_at, next_run_at, runs_made)
-SELECT gen_random_uuid(), :project, job.id, 'seeded-' || number, 'Seeded ' || number, 1, 1, now(),
-       now(), 'ACTIVE',
+    id, project_id, job_id, key, name, description, version, revision, created_at, updated_at,
+    state, timings, timezone, dst_gap, dst_fold, jitter_seconds, overlap, catch_up,
+    catch_up_window_seconds, catch_up_limit, parameters, tags, definition_hash, cursor_at,
+    next_run_at, runs_made)
+SELECT uuidv7(), :project, job.id, 'seeded-' || number,
+       (ARRAY['Archive', 'Bill', 'Adjust', 'Count', 'Audit', 'Deliver', 'Answer', 'Export',
+              'Allot', 'Fetch'])[number % 10 + 1]
+       || CASE WHEN number % 100000 = 7 THEN ' zebra ' ELSE ' invoices ' END || number,
+       CASE WHEN number % 4 = 0 THEN 'Every customer of region ' || number % 1000 END,
+       1, 1, now(), now(), 'ACTIVE',
        jsonb_build_array(jsonb_build_object('cron', jsonb_build_object(
            'expression', format('%s %s * * *',
                                 CASE WHEN number % 3 = 0 THEN 0 ELSE number % 60 END,
@@ -23,7 +29,8 @@ SELECT gen_random_uuid(), :project, job.id, 'seeded-' || number, 'Seeded ' || nu
            'dayMatch', 'ANY', 'timeMode', 'AUTO'))),
        (ARRAY['UTC', 'Europe/Berlin', 'America/New_York'])[number % 3 + 1],
        'RUN_AT_GAP_END', 'FIRST', 0, 'SKIP', 'LATEST', 900, 100,
-       jsonb_build_object('number', number), '{}', md5(number::text), now(),
+       jsonb_build_object('number', number), jsonb_build_object('team', 'team-' || number % 100),
+       md5(number::text), now(),
        now() + make_interval(secs => :first_due_seconds + number % 86400), 0
   FROM generate_series(1, :count) AS number
   JOIN job ON job.project_id = :project AND job.key = 'job-' || number % :jobs
