@@ -15,6 +15,15 @@ CREATE FUNCTION public.audit_is_to_be_sealed() RETURNS trigger
     END
     $$;
 
+CREATE FUNCTION public.run_has_its_tier() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        NEW.tier := CASE NEW.cause WHEN 'CATCH_UP' THEN 1 ELSE 2 END;
+        RETURN NEW;
+    END
+    $$;
+
 CREATE TABLE public.api_token (
     id uuid NOT NULL,
     project_id uuid,
@@ -428,12 +437,7 @@ CREATE TABLE public.run (
     first_started_at timestamp with time zone,
     blocked_on_queue boolean DEFAULT false NOT NULL,
     cancel_is_forced boolean DEFAULT false NOT NULL,
-    tier smallint GENERATED ALWAYS AS (
-CASE cause
-    WHEN 'CATCH_UP'::text THEN 1
-    WHEN 'BACKFILL'::text THEN 2
-    ELSE 0
-END) STORED NOT NULL,
+    tier smallint DEFAULT 0 NOT NULL,
     backfill_id uuid,
     given_back_count integer DEFAULT 0 NOT NULL,
     other_locals jsonb,
@@ -552,7 +556,7 @@ CREATE TABLE public.schedule_counters (
     last_run_id uuid,
     last_success_for timestamp with time zone
 )
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+WITH (autovacuum_vacuum_scale_factor='0.02', fillfactor='50');
 
 CREATE TABLE public.schedule_version (
     id uuid NOT NULL,
@@ -854,8 +858,6 @@ CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::tex
 
 CREATE INDEX run_held ON public.run USING btree (queue, tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
 
-CREATE INDEX run_lease ON public.run USING btree (worker_id) WHERE ((state)::text = 'RUNNING'::text);
-
 CREATE INDEX run_list ON public.run USING btree (project_id, id);
 
 CREATE UNIQUE INDEX run_occurrence ON public.run USING btree (schedule_id, scheduled_for) WHERE ((cause)::text = ANY ((ARRAY['SCHEDULE'::character varying, 'CATCH_UP'::character varying])::text[]));
@@ -919,6 +921,8 @@ CREATE TRIGGER audit_is_to_be_sealed AFTER INSERT ON public.audit REFERENCING NE
 CREATE TRIGGER audit_seal_is_append_only BEFORE DELETE OR UPDATE ON public.audit_seal FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER audit_seal_is_never_emptied BEFORE TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+
+CREATE TRIGGER run_has_its_tier BEFORE INSERT ON public.run FOR EACH ROW WHEN (((new.cause)::text = ANY ((ARRAY['CATCH_UP'::character varying, 'BACKFILL'::character varying])::text[]))) EXECUTE FUNCTION public.run_has_its_tier();
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

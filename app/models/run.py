@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Computed, Index, SmallInteger, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, text
 from sqlmodel import Field, SQLModel
 
 from app.core.vocabulary import OverlapPolicy, RunCause, RunReason, RunState
@@ -122,15 +122,14 @@ class Run(SQLModel, table=True):
                 " AND reason IS DISTINCT FROM 'CIRCUIT_BREAKER'"
             ),
         ),
-        # What the sweep and the heartbeat read.
-        Index("run_lease", "worker_id", postgresql_where=text("state = 'RUNNING'")),
-        # Whether a schedule is busy; also whether a job is at its limit.
+        # Whether a schedule is busy.
         Index(
             "run_busy",
             "schedule_id",
             "next_attempt_at",
             postgresql_where=text("state IN ('QUEUED', 'RUNNING') AND schedule_id IS NOT NULL"),
         ),
+        # What runs: whether a job is at its limit, and what the sweep and the statistics read.
         Index("run_busy_job", "job_id", postgresql_where=text("state = 'RUNNING'")),
         # Rates, lateness and stretches of time: rows end about where they lie, so a summary is
         # enough.
@@ -223,18 +222,11 @@ class Run(SQLModel, table=True):
     error: dict[str, Any] | None = Field(default=None, sa_type=Json)
     tags: dict[str, str] = Field(default_factory=dict, sa_type=Json)
     queue: str = Field(default="default", max_length=200)
-    # Before any priority: what is live goes first, then what is caught up, then backfills. Made by
-    # PostgreSQL from the cause, so that whoever inserts a run cannot put it into the wrong one.
-    tier: int | None = Field(
-        default=None,
-        sa_type=SmallInteger,
-        nullable=False,
-        sa_column_args=[
-            Computed(
-                "CASE cause WHEN 'CATCH_UP' THEN 1 WHEN 'BACKFILL' THEN 2 ELSE 0 END",
-                persisted=True,
-            )
-        ],
+    # Before any priority: what is live (0) goes first, then what is caught up (1), then backfills
+    # (2). A trigger derives it from the cause, so that whoever inserts a run cannot put it into the
+    # wrong one; a generated column would cost as much again on each update as the update itself.
+    tier: int = Field(
+        default=0, sa_type=SmallInteger, sa_column_kwargs={"server_default": text("0")}
     )
     priority: int = 0
     attempt: int = 0

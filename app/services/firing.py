@@ -72,7 +72,7 @@ from app.store.firing import (
     to_json,
 )
 from app.store.overrides import read_overrides_to_plan, settle_overrides
-from app.store.versions import record_versions
+from app.store.versions import record_ended_schedules
 
 BATCH = 1_000
 """How many schedules one transaction holds at most."""
@@ -460,7 +460,7 @@ async def _record_ends(transaction: Transaction, batch: _Batch) -> None:
     """
     for state, change in _CHANGE_OF_STATE.items():
         ended = [row for row in batch.advanced if row.state == state]
-        await record_versions(transaction, [row.id for row in ended], change, by=SYSTEM)
+        await record_ended_schedules(transaction, [row.id for row in ended], change, by=SYSTEM)
         if state is ScheduleState.QUARANTINED:
             await record_audit(transaction, [_audit_entry(batch, row) for row in ended])
 

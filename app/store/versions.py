@@ -63,6 +63,24 @@ async def record_versions(
     )
 
 
+async def record_ended_schedules(
+    transaction: Transaction, schedule_ids: Collection[UUID], change: ChangeKind, *, by: ActorRecord
+) -> None:
+    """Write what schedules have become by a tick that has ended them, and nothing else of them."""
+    if not schedule_ids:
+        return
+    await transaction.run_file(
+        "record_ended_schedules",
+        {
+            "id": [new_id() for _ in schedule_ids],
+            "schedule_id": list(schedule_ids),
+            "change": change.value,
+            "by": to_json(by),
+            "besides": _BESIDES,
+        },
+    )
+
+
 async def read_definition(
     connection: ReadConnection, schedule_id: UUID, version: int
 ) -> ScheduleVersion | None:

@@ -10,11 +10,12 @@ from uuid import UUID
 import pytest
 
 from app.core.time import CronTiming, OnceTiming, Timetable
-from app.core.vocabulary import CatchUpPolicy, RunCause
+from app.core.vocabulary import CatchUpPolicy, ChangeKind, RunCause
 from app.models import Run
 from app.services import firing
 from app.services.firing import fire_due
 from app.store.schedules import lock_schedule
+from app.store.versions import record_versions
 from tests.engine import HOUR, MINUTE, NOON, SECOND, Engine, every, open_engine, until_crashes_end
 
 
@@ -151,6 +152,46 @@ async def test_a_schedule_ends_with_its_last_occurrence(engine: Engine) -> None:
     kinds = {(change, size) for subject, change, size in await engine.changes() if subject != "RUN"}
     assert kinds == {("COMPLETED", 1), ("EXPIRED", 1)}
     assert (await fire_due(engine.runtime, as_of=NOON + HOUR)).schedules == 0
+
+
+async def test_the_end_of_a_schedule_is_a_version_like_any_other(engine: Engine) -> None:
+    """It is put together from the version before and what a tick changes, which must be all of it.
+
+    Breaks it: leaving `state_reason` out of record_ended_schedules.sql.
+    """
+    ids = [
+        await engine.schedule(timings=[OnceTiming(at=NOON)]),
+        await engine.schedule(end_at=NOON + 30 * SECOND, description="Ünïcode"),
+        # One of which nothing is known from before.
+        await engine.schedule(timings=[OnceTiming(at=NOON)]),
+    ]
+    async with engine.runtime.database.transaction() as transaction:
+        await record_versions(transaction, ids[:2], ChangeKind.CREATED, by=None)
+    await fire_due(engine.runtime, as_of=NOON)
+    ended = await engine.rows(
+        "SELECT DISTINCT ON (schedule_id) schedule_id, sequence, change, snapshot, diff"
+        " FROM schedule_version ORDER BY schedule_id, sequence DESC"
+    )
+    async with engine.runtime.database.transaction() as transaction:
+        await record_versions(transaction, ids, ChangeKind.UPDATED, by=None)
+    for version, schedule_id in zip(ended, ids, strict=True):
+        after = await engine.row(
+            "SELECT snapshot, diff FROM schedule_version"
+            " WHERE schedule_id = :id ORDER BY sequence DESC LIMIT 1",
+            id=schedule_id,
+        )
+        assert (after["snapshot"], after["diff"]) == (version["snapshot"], [])
+    assert [(row["sequence"], row["change"]) for row in ended] == [
+        (2, "COMPLETED"),
+        (2, "EXPIRED"),
+        (1, "COMPLETED"),
+    ]
+    reason = (await schedule_row(engine, ids[0]))["state_reason"]
+    assert ended[0]["diff"] == [
+        {"path": "state", "before": "ACTIVE", "after": "COMPLETED"},
+        {"path": "state_reason", "before": None, "after": reason},
+    ]
+    assert ended[2]["diff"] == []
 
 
 async def test_a_tick_passes_over_what_somebody_else_holds(engine: Engine) -> None:
