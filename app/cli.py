@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app import __version__
+from app.client.commands.program import client
+from app.client.errors import ClientError
 from app.core.errors import DependencyUnavailable, Forbidden, InvalidInput, TickwheelError
+from app.doctor.command import EXAMPLES, doctor
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -42,7 +45,7 @@ cli = typer.Typer(
     "`tickwheel api` and `tickwheel worker`, on any number of machines.\n\n"
     "Settings are environment variables; `tickwheel settings` lists them.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,6 +55,8 @@ audit_cli = typer.Typer(help="The record of who did what.", no_args_is_help=True
 cli.add_typer(audit_cli, name="audit")
 secrets = typer.Typer(help="Make and rotate the keys that seal secrets.", no_args_is_help=True)
 cli.add_typer(secrets, name="secrets")
+cli.add_typer(client)
+cli.command(epilog=EXAMPLES)(doctor)
 
 
 @cli.command()
@@ -344,6 +349,10 @@ def main() -> None:
         for problem in error.errors:
             typer.echo(problem.message, err=True)
         sys.exit(_EXIT_SETTINGS)
+    except ClientError as failure:
+        for line in failure.lines():
+            typer.echo(line, err=True)
+        sys.exit(failure.exit_code)
     except TickwheelError as error:
         typer.echo(error.message, err=True)
         sys.exit(_EXIT_FAILED)

@@ -26,6 +26,8 @@ from app.sealing import Keyring
 PREFIX = "TICKWHEEL_"
 # Set in the environment of every run, beside other names that are no settings either.
 _MARK_OF_A_RUN = "TICKWHEEL_RUN_ID"
+# Where `tickwheel get` and its neighbours ask, and as whom: for the client alone.
+_OF_THE_CLIENT = ("TICKWHEEL_URL", "TICKWHEEL_TOKEN", "TICKWHEEL_PROJECT")
 # Whoever knows the secret of a symmetric one could sign as anybody.
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 _YES = ("true", "yes", "on", "1")
@@ -462,7 +464,7 @@ def _unknown(given: Mapping[str, str]) -> Iterator[Invalid]:
     if _MARK_OF_A_RUN in given:
         return
     known = [variable_of(field) for field in Settings.model_fields]
-    for name in sorted(given.keys() - set(known)):
+    for name in sorted(given.keys() - {*known, *_OF_THE_CLIENT}):
         close = get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]}?" if close else "`tickwheel settings` lists them all."
         yield Invalid(f"{name} is not a setting. {hint}", path=[name], hint=hint)

@@ -1,9 +1,10 @@
-"""Start many worker processes without each importing everything anew.
+"""Start many worker processes, and other commands, without each importing everything anew.
 
 Most of what a worker costs in its first second is imports. This process does them once and forks a
 worker whenever it is told to: a line of JSON comes in on standard input and names the environment
-and the file for all the worker says; lines go out that name the process, and later how it ended.
-What is forked then runs `tickwheel worker` from its first line to its last.
+and the files for all the worker says; lines go out that name the process, and later how it ended.
+What is forked then runs `tickwheel worker`, or the command it was given, from its first line to its
+last.
 
 It and all its workers end with the process that started it.
 """
@@ -17,12 +18,13 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 _PATIENCE_SECONDS = 90.0
+_NOTHING = Path(os.devnull)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,13 +43,25 @@ class Nursery:
         self._listening = threading.Thread(target=self._listen, name="nursery", daemon=True)
         self._listening.start()
 
-    def launch(self, environment: Mapping[str, str], log: Path) -> tuple[int, Future[int]]:
-        """Fork a worker; return its process id, and what will be its exit code.
+    def launch(
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        command: Sequence[str] = ("worker",),
+        said: Path | None = None,
+        heard: Path = _NOTHING,
+    ) -> tuple[int, Future[int]]:
+        """Fork a worker, or another command of `tickwheel`; return its process id, and what will
+        be its exit code, negative for a signal.
 
-        The code is negative for a signal.
+        `log` takes what it says, but for its standard output if `said` is given; it reads `heard`.
         """
         assert self._process.stdin is not None
-        order = json.dumps({"environment": dict(environment), "log": str(log)})
+        files = [str(heard), str(said or log), str(log)]
+        order = json.dumps(
+            {"environment": dict(environment), "command": list(command), "files": files}
+        )
         self._process.stdin.write(f"{order}\n".encode())
         self._process.stdin.flush()
         pid = self._born.get(timeout=_PATIENCE_SECONDS)
@@ -72,8 +86,9 @@ class Nursery:
 
 def main() -> None:
     """Import, then fork whenever told to, until standard input ends."""
-    # What a worker imports on its way, so that it is there before the fork.
+    # What commands import on their way, so that it is there before the fork.
     import uvloop  # noqa: F401
+    import websockets.sync.client  # noqa: F401
 
     import tests.faults.tasks  # noqa: F401
 
@@ -85,12 +100,12 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
-            _become_worker(order)
+            _become_command(order)
         _tell({"what": "born", "pid": pid})
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
-def _become_worker(order: Mapping[str, Any]) -> None:
+def _become_command(order: Mapping[str, Any]) -> None:
     from app.cli import main as tickwheel
 
     _die_with_parent()
@@ -98,11 +113,13 @@ def _become_worker(order: Mapping[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     os.environ.clear()
     os.environ.update(order["environment"])
-    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for ours, theirs in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(ours, theirs)
-    sys.argv = ["tickwheel", "worker"]
+    heard, *written = order["files"]
+    os.dup2(os.open(heard, os.O_RDONLY), 0)
+    for number, path in enumerate(written, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666), number)
+    # Of the one that forks: it has begun to read.
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.argv = ["tickwheel", *order["command"]]
     code = 1
     try:
         tickwheel()

@@ -1,0 +1,1 @@
+"""What a person types. Each command asks the server once or twice and writes down the answer."""
