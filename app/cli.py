@@ -6,6 +6,7 @@ that `--help` answers at once.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -306,8 +307,13 @@ def _serve(settings: "Settings") -> None:
 
     from app.asgi import build_application
 
+    application = build_application(settings)
+    # What is loaded by now stays: a collector that walks over it stops every answer for 150 ms.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     config = uvicorn.Config(
-        build_application(settings),
+        application,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,21 +8,19 @@ that wants the explorer's page.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationType
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from strawberry.exceptions import MissingQueryError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
-from strawberry.types.graphql import OperationType
 
 from app.core.clock import elapsed_seconds
 from app.core.errors import ErrorCode, TickwheelError
@@ -30,8 +28,8 @@ from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
 from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
-from app.schema.limits import check_nesting
-from app.schema.schema import TickwheelSchema
+from app.schema.executing import TickwheelSchema, WrongType
+from app.schema.limits import MOST_VALUES, has_too_many_values
 from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
@@ -43,6 +41,8 @@ JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
+_BY_GET = frozenset({OperationType.QUERY})
+_BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
 Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
@@ -98,14 +98,11 @@ class GraphQLEndpoint:
             )
         principal = await self._identify(request)
         ask = await read_ask(request)
-        problem = check_nesting(ask.query)
-        if problem is not None:
-            return _respond(PreExecutionError(data=None, errors=[problem]), accepted)
         context = Context(self.runtime, self.hub, self.status, principal)
         if accepted == EVENT_STREAM:
             return await self._stream(request, ask, context)
         began = elapsed_seconds()
-        result = await _unless_gone(request, self._execute(request, ask, context))
+        result = await self._execute(request, ask, context)
         self.metrics.duration.observe(elapsed_seconds() - began)
         self.metrics.operations.labels("failed" if result.errors else "answered").inc()
         return _respond(result, accepted)
@@ -135,23 +132,16 @@ class GraphQLEndpoint:
         return principal.requesting(uuid4().hex[:16], address)
 
     async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
-        allowed = {OperationType.QUERY}
-        if request.method == "POST":
-            allowed.add(OperationType.MUTATION)
+        allowed = _BY_POST if request.method == "POST" else _BY_GET
+        try:
+            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name, allowed)
+        except WrongType as error:
+            raise _wrong_way(error.operation_type) from error
+        if isinstance(ready, PreExecutionError):
+            return ready
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
-                return await self.schema.execute(
-                    ask.query,
-                    variable_values=ask.variables,
-                    context_value=context,
-                    operation_name=ask.operation_name,
-                    allowed_operation_types=allowed,
-                )
-        except (CannotGetOperationTypeError, MissingQueryError) as error:
-            message = f"The document has no operation to execute by that name. {error}".strip()
-            return PreExecutionError(data=None, errors=[GraphQLError(message)])
-        except InvalidOperationTypeError as error:
-            raise _wrong_way(error.operation_type) from error
+                return await _unless_gone(request, self.schema.run(ready, context))
         except TimeoutError as error:
             message = f"The operation took longer than {OPERATION_SECONDS:g} s."
             raise HttpProblem(504, message, code="TIMEOUT") from error
@@ -159,11 +149,28 @@ class GraphQLEndpoint:
     async def _stream(self, request: Request, ask: Ask, context: Context) -> Response:
         if request.method != "POST":
             raise HttpProblem(405, "A stream is asked for by POST.", Allow="POST")
-        return StreamingResponse(
+        return _EventStream(
             _server_sent_events(self.schema, ask, context),
             media_type=EVENT_STREAM,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+
+
+class _EventStream(StreamingResponse):
+    """Ends when the client leaves; Starlette's own notices that when there is something to send."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        sending = asyncio.ensure_future(self.stream_response(send))
+        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not sending.done():
+                sending.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                await sending
 
 
 def _preferred(request: Request) -> str | None:
@@ -211,8 +218,12 @@ async def read_ask(request: Request) -> Ask:
         raise HttpProblem(415, f"Send {JSON}.", code="UNSUPPORTED_MEDIA_TYPE")
     if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
         raise HttpProblem(415, "Send UTF-8.", code="UNSUPPORTED_MEDIA_TYPE")
+    read = await _read_body(request)
+    if has_too_many_values(read):
+        message = f"The body may have at most {MOST_VALUES:,} values."
+        raise HttpProblem(413, message, code=ErrorCode.LIMIT_EXCEEDED.value)
     try:
-        body = orjson.loads(await _read_body(request))
+        body = orjson.loads(read)
     except orjson.JSONDecodeError as error:
         raise HttpProblem(400, f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
@@ -266,6 +277,8 @@ def _respond(result: ExecutionResult, accepted: str) -> Response:
         body["errors"] = errors
     if not is_request_error(result):
         body["data"] = result.data
+    if result.extensions:
+        body["extensions"] = result.extensions
     is_refused = is_request_error(result) and accepted == RESPONSE_JSON
     return _json(body, accepted, status=400 if is_refused else 200)
 
@@ -319,17 +332,18 @@ def format_result(result: ExecutionResult) -> dict[str, Any]:
 async def _server_sent_events(
     schema: TickwheelSchema, ask: Ask, context: Context
 ) -> AsyncIterator[bytes]:
-    results = await schema.stream(
-        ask.query,
-        variable_values=ask.variables,
-        context_value=context,
-        operation_name=ask.operation_name,
-    )
-    async with aclosing(results):
-        async for result in results:
-            assert isinstance(result, ExecutionResult), "nothing is deferred"
-            yield b"event: next\ndata: " + encode(format_result(result)) + b"\n\n"
+    ready = schema.make_ready(ask.query, ask.variables, ask.operation_name)
+    if isinstance(ready, PreExecutionError):
+        yield _event(ready)
+    else:
+        async with aclosing(schema.watch(ready, context)) as results:
+            async for result in results:
+                yield _event(result)
     yield b"event: complete\ndata:\n\n"
+
+
+def _event(result: ExecutionResult) -> bytes:
+    return b"event: next\ndata: " + encode(format_result(result)) + b"\n\n"
 
 
 async def _unless_gone(request: Request, work: Awaitable[Result]) -> Result:

@@ -1,12 +1,13 @@
-"""Bounds on a document, found in one linear walk.
+"""Bounds on a request, found in one linear walk over each of its parts.
 
-Strawberry's own limiters for depth and aliases follow fragments again and again, which takes
-exponential time for a document of a few hundred bytes. Here each fragment is measured once and its
-measure is used wherever it is spread.
+The text is looked at before it is parsed, the document before it is validated, the variables
+before they are coerced. Strawberry's own limiters for depth and aliases follow fragments again and
+again, which takes exponential time for a document of a few hundred bytes. Here each fragment is
+measured once and its measure is used wherever it is spread.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,30 +20,47 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     TokenKind,
     ValueNode,
     VariableNode,
 )
-from strawberry.extensions import ValidationCache
 
+from app.core.errors import ErrorCode
 from app.schema.connections import DEFAULT_SIZE
 
+MOST_CHARACTERS = 100_000
+MOST_WORD = 200
+MOST_NESTING = 100
 MOST_TOKENS = 2_000
+MOST_OPERATIONS = 20
 MOST_DEPTH = 15
 MOST_ALIASES = 50
 MOST_ROOT_FIELDS = 20
 MOST_FIELDS = 1_000
-MOST_NESTING = 100
+MOST_SPREADS = 500
+MOST_DIRECTIVES = 100
 # Rows an operation may ask for, if every list were as long as it may be.
 MOST_ROWS = 10_000
+# Values in the variables: a thousand schedules at once have some twenty each.
+MOST_VALUES = 50_000
 # Introspection, as every client sends it, is deeper than other operations; graphql-core bounds
 # what makes it expensive.
 _INTROSPECTION = ("__schema", "__type")
 _INTROSPECTION_DEPTH = 20
-_STRINGS = re.compile(r'"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*', re.DOTALL)
 _TEXTS = (TokenKind.STRING, TokenKind.BLOCK_STRING)
-_BRACKETS = re.compile(r"[{}()\[\]]")
+# Strings and comments, whether they end or not, as the lexer reads them, and brackets. Nothing is
+# given back once it is read, so the time is linear in whatever a stranger sends.
+_PARTS = re.compile(
+    r'"""(?:[^"\\]++|\\"""|\\|"(?!""))*+(?:""")?'
+    r'|"(?:[^"\\\n\r]++|\\.)*+"?'
+    r"|#[^\n\r]*+"
+    r"|[{}()\[\]]",
+    re.DOTALL,
+)
+_JSON_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_LONG_WORD = re.compile(rf"(?<!\w)\w{{{MOST_WORD + 1}}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +71,73 @@ class Measure:
     fields: int = 0
     aliases: int = 0
     root_fields: int = 0
+    spreads: int = 0
+    directives: int = 0
     rows: int = 0
 
 
-def check_document(
-    document: DocumentNode, variables: Mapping[str, Any] | None = None
-) -> GraphQLError | None:
-    """Return why a document is refused, or None."""
-    walk = _Walk(document, variables or {})
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode):
-            problem = _problem(walk.measure(definition.selection_set))
-            if problem is not None:
-                return GraphQLError(problem, nodes=definition)
+_NOTHING = Measure()
+
+
+def refusal(message: str, *nodes: Any) -> GraphQLError:
+    """Return the error of a request that is too big."""
+    extensions = {"code": ErrorCode.LIMIT_EXCEEDED.value}
+    return GraphQLError(message, nodes=list(nodes) or None, extensions=extensions)
+
+
+def check_text(query: str) -> GraphQLError | None:
+    """Return why a text is refused before it is parsed: the parser descends a call a level."""
+    if len(query) > MOST_CHARACTERS:
+        return refusal(
+            f"The document has {len(query):,} characters; at most {MOST_CHARACTERS:,} are allowed. "
+            "Put long values into variables."
+        )
+    depth = 0
+    for part in _PARTS.finditer(query):
+        bracket = part[0]
+        if bracket in "{[(":
+            depth += 1
+            if depth > MOST_NESTING:
+                return refusal(f"The document nests brackets more than {MOST_NESTING} deep.")
+        elif bracket in "}])":
+            depth -= 1
+    if _LONG_WORD.search(_PARTS.sub(" ", query)):
+        return refusal(f"A name or number has more than {MOST_WORD} characters.")
     return None
 
 
-def check_unnamed(document: DocumentNode) -> GraphQLError | None:
-    """Return why a document cannot be executed without the name of an operation, or None."""
-    operations = [
-        definition
-        for definition in document.definitions
-        if isinstance(definition, OperationDefinitionNode)
-    ]
-    if len(operations) < 2:
-        return None
-    return GraphQLError("The document has several operations: name one.", nodes=operations)
+def has_too_many_values(body: bytes) -> bool:
+    """Return whether a JSON text has more values than variables may have, before it is parsed."""
+    if _most_values(body) <= MOST_VALUES:
+        return False
+    return _most_values(_JSON_STRINGS.sub(b"", body)) > MOST_VALUES
+
+
+def _most_values(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
+
+
+def check_document(document: DocumentNode) -> GraphQLError | None:
+    """Return why a document is refused, whatever its variables are, or None."""
+    walk = Walk(document)
+    operations = 0
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            operations += 1
+            measured = walk.measure(definition)
+        elif isinstance(definition, FragmentDefinitionNode):
+            # One that nobody spreads is validated all the same.
+            measured = walk.measure_fragment(definition.name.value)
+        else:
+            continue
+        problem = _problem(measured)
+        if problem is not None:
+            return refusal(problem, definition)
+    if operations > MOST_OPERATIONS:
+        return refusal(
+            f"The document has {operations} operations; at most {MOST_OPERATIONS} are allowed."
+        )
+    return None
 
 
 def _problem(measure: Measure) -> str | None:
@@ -87,7 +146,8 @@ def _problem(measure: Measure) -> str | None:
         (measure.root_fields, MOST_ROOT_FIELDS, "has {} root fields; at most {} are allowed"),
         (measure.aliases, MOST_ALIASES, "has {} aliases; at most {} are allowed"),
         (measure.fields, MOST_FIELDS, "has {} fields; at most {} are allowed"),
-        (measure.rows, MOST_ROWS, "asks for up to {:,} rows; at most {:,} are allowed"),
+        (measure.spreads, MOST_SPREADS, "spreads {} fragments; at most {} are allowed"),
+        (measure.directives, MOST_DIRECTIVES, "has {} directives; at most {} are allowed"),
     )
     for value, most, words in bounds:
         if value > most:
@@ -95,11 +155,23 @@ def _problem(measure: Measure) -> str | None:
     return None
 
 
-class _Walk:
+def check_cost(rows: int, operation: OperationDefinitionNode) -> GraphQLError | None:
+    """Return why an operation is refused that asks for so many rows, or None."""
+    if rows <= MOST_ROWS:
+        return None
+    return refusal(
+        f"The operation asks for up to {rows:,} rows; at most {MOST_ROWS:,} are allowed.", operation
+    )
+
+
+class Walk:
     """One walk over a document; a fragment is measured when it is first spread."""
 
-    def __init__(self, document: DocumentNode, variables: Mapping[str, Any]) -> None:
-        self._variables = variables
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any] | None = None) -> None:
+        self.visited = 0
+        # Whether a page's size came from a variable, so that the measure holds for these only.
+        self.has_variable_sizes = False
+        self._variables = variables or {}
         self._fragments = {
             definition.name.value: definition
             for definition in document.definitions
@@ -107,10 +179,28 @@ class _Walk:
         }
         self._measures: dict[str, Measure | None] = {}
 
-    def measure(self, selections: SelectionSetNode | None) -> Measure:
-        """Return the size of a selection set."""
-        depth = fields = aliases = root_fields = rows = 0
+    def measure(self, definition: OperationDefinitionNode | FragmentDefinitionNode) -> Measure:
+        """Return the size of an operation or fragment."""
+        directives = len(definition.directives or ())
+        if isinstance(definition, OperationDefinitionNode):
+            for variable in definition.variable_definitions or ():
+                directives += len(variable.directives or ())
+        return self._sum(definition.selection_set, directives)
+
+    def measure_fragment(self, name: str) -> Measure:
+        """Return the size of a fragment, which is walked over once."""
+        if name not in self._measures:
+            # A fragment that spreads itself is refused by validation; here it counts as empty.
+            self._measures[name] = None
+            fragment = self._fragments.get(name)
+            self._measures[name] = _NOTHING if fragment is None else self.measure(fragment)
+        return self._measures[name] or _NOTHING
+
+    def _sum(self, selections: SelectionSetNode | None, directives: int = 0) -> Measure:
+        depth = fields = aliases = root_fields = spreads = rows = 0
         for part in () if selections is None else selections.selections:
+            self.visited += 1
+            directives += len(part.directives or ())
             if isinstance(part, FieldNode):
                 below = self._below(part)
                 depth = max(depth, below.depth + 1)
@@ -119,51 +209,52 @@ class _Walk:
                 root_fields += 1
                 page = self._page_size(part)
                 rows += page + max(page, 1) * below.rows
-                continue
-            spread = self._spread(part)
-            depth = max(depth, spread.depth)
-            fields += spread.fields
-            aliases += spread.aliases
-            root_fields += spread.root_fields
-            rows += spread.rows
-        return Measure(depth, fields, aliases, root_fields, rows)
+            else:
+                below = self._spread(part)
+                depth = max(depth, below.depth)
+                fields += below.fields
+                aliases += below.aliases
+                root_fields += below.root_fields
+                spreads += 1
+                rows += below.rows
+            spreads += below.spreads
+            directives += below.directives
+        return Measure(depth, fields, aliases, root_fields, spreads, directives, rows)
 
     def _page_size(self, field: FieldNode) -> int:
         """Return how many rows a field may ask for: its `first` or `last`, or the default."""
-        given = {argument.name.value: argument.value for argument in field.arguments or ()}
-        sizes = [self._number(given[name]) for name in ("first", "last") if name in given]
+        sizes = [
+            self._number(argument.value)
+            for argument in field.arguments or ()
+            if argument.name.value in ("first", "last")
+        ]
         if sizes:
             return max(sizes)
         return DEFAULT_SIZE if _asks_for_rows(field) else 0
 
     def _number(self, value: ValueNode) -> int:
         if isinstance(value, VariableNode):
+            self.has_variable_sizes = True
             number = self._variables.get(value.name.value)
         else:
             number = value.value if isinstance(value, IntValueNode) else None
         try:
             return min(abs(int(number)), MOST_ROWS + 1) if number is not None else DEFAULT_SIZE
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             # Not a number: validation refuses it.
             return DEFAULT_SIZE
 
     def _below(self, field: FieldNode) -> Measure:
-        below = self.measure(field.selection_set)
+        below = self._sum(field.selection_set)
         if field.name.value in _INTROSPECTION and below.depth <= _INTROSPECTION_DEPTH:
-            return Measure(0, below.fields, below.aliases)
+            return Measure(0, below.fields, below.aliases, 0, below.spreads, below.directives)
         return below
 
-    def _spread(self, part: object) -> Measure:
+    def _spread(self, part: SelectionNode) -> Measure:
         if isinstance(part, InlineFragmentNode):
-            return self.measure(part.selection_set)
+            return self._sum(part.selection_set)
         assert isinstance(part, FragmentSpreadNode)
-        name = part.name.value
-        if name not in self._measures:
-            # A fragment that spreads itself is refused by validation; here it counts as empty.
-            self._measures[name] = None
-            fragment = self._fragments.get(name)
-            self._measures[name] = self.measure(fragment.selection_set if fragment else None)
-        return self._measures[name] or Measure()
+        return self.measure_fragment(part.name.value)
 
 
 def _asks_for_rows(field: FieldNode) -> bool:
@@ -174,61 +265,66 @@ def _asks_for_rows(field: FieldNode) -> bool:
     )
 
 
-def check_nesting(query: str) -> GraphQLError | None:
-    """Return why a text is refused before it is parsed: the parser descends a call a level."""
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub("", query)):
-        depth += 1 if bracket in "{[(" else -1
-        if depth > MOST_NESTING:
-            return GraphQLError(f"The document nests brackets more than {MOST_NESTING} deep.")
-    return None
-
-
-def check_texts(document: DocumentNode, variables: Mapping[str, Any] | None) -> GraphQLError | None:
-    """Return why a text is refused: PostgreSQL stores every character but NUL."""
+def check_literals(document: DocumentNode) -> GraphQLError | None:
+    """Return why a text in a document is refused: PostgreSQL stores every character but NUL."""
     token = document.loc.start_token if document.loc else None
     while token is not None:
         if token.kind in _TEXTS and "\0" in (token.value or ""):
             return GraphQLError(
-                f"The text at line {token.line}, column {token.column} contains NUL (U+0000)."
+                f"The text at line {token.line}, column {token.column} contains NUL (U+0000).",
+                extensions={"code": ErrorCode.INVALID.value},
             )
         token = token.next
-    waiting: list[tuple[str, Any]] = [
-        (f"'${name}'", each) for name, each in (variables or {}).items()
-    ]
-    for place, value in waiting:
-        if isinstance(value, str) and "\0" in value:
-            return GraphQLError(f"Variable {place} contains NUL (U+0000).")
-        if isinstance(value, list):
-            waiting.extend((f"{place}[{index}]", each) for index, each in enumerate(value))
-        elif isinstance(value, dict):
-            waiting.extend((f"{place}.{name}", each) for name, each in value.items())
-            waiting.extend((f"{place} (a key)", name) for name in value)
     return None
 
 
-class CheckedDocument(ValidationCache):
-    """Parses and validates nothing that is too big, and the same document only once."""
+def check_variables(variables: Mapping[str, Any] | None) -> GraphQLError | None:
+    """Return why variables are refused: too many values, too deep, or a NUL."""
+    found = _Values(variables or {})
+    for index, value in enumerate(found.values):
+        if isinstance(value, str):
+            if "\0" in value:
+                return _invalid(f"Variable {found.place_of(index)} contains NUL (U+0000).")
+            continue
+        if not isinstance(value, dict | list):
+            continue
+        if found.depths[index] > MOST_NESTING:
+            return refusal(f"The variables are nested more than {MOST_NESTING} deep.")
+        if len(found.values) + len(value) > MOST_VALUES:
+            return refusal(f"The variables have more than {MOST_VALUES:,} values.")
+        if isinstance(value, dict) and any("\0" in name for name in value):
+            return _invalid(f"Variable {found.place_of(index)} (a key) contains NUL (U+0000).")
+        found.add(index, value)
+    return None
 
-    def on_operation(self) -> Iterator[None]:
-        """Bound the number of tokens."""
-        self.execution_context.parse_options["max_tokens"] = MOST_TOKENS
-        yield
 
-    def on_validate(self) -> Iterator[None]:
-        """Check the size of the parsed document and its texts, and then validate it."""
-        document = self.execution_context.graphql_document
-        assert document is not None, "parsed before it is validated"
-        # Strawberry would execute the first of several operations; which one is meant is not ours
-        # to guess. The name as it was given has no public accessor.
-        named = self.execution_context._provided_operation_name is not None
-        error = (
-            check_document(document, self.execution_context.variables)
-            or (None if named else check_unnamed(document))
-            or check_texts(document, self.execution_context.variables)
-        )
-        if error is None:
-            yield from super().on_validate()
-            return
-        self.execution_context.pre_execution_errors = [error]
-        yield
+class _Values:
+    """The values in variables, each after the one it stands in."""
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self.values: list[Any] = list(variables.values())
+        self.depths = [1] * len(self.values)
+        # A place is put together only for an error: a long key would be copied for each value.
+        self._parents: list[int] = [-1] * len(self.values)
+        self._names: list[str | int] = list(variables)
+
+    def add(self, index: int, value: dict[str, Any] | list[Any]) -> None:
+        """Add what stands in the value at an index."""
+        names: Any = value if isinstance(value, dict) else range(len(value))
+        self.values.extend(value.values() if isinstance(value, dict) else value)
+        self._names.extend(names)
+        self._parents.extend([index] * len(value))
+        self.depths.extend([self.depths[index] + 1] * len(value))
+
+    def place_of(self, index: int) -> str:
+        """Return where a value stands."""
+        steps: list[str] = []
+        while self._parents[index] >= 0:
+            name = self._names[index]
+            steps.append(f"[{name}]" if isinstance(name, int) else f".{name[:MOST_WORD]}")
+            index = self._parents[index]
+        return f"'${self._names[index]}'{''.join(reversed(steps))}"
+
+
+def _invalid(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": ErrorCode.INVALID.value})

@@ -29,6 +29,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.utils.aio import aclosing
 
 from app.core.clock import utc_now
@@ -37,9 +38,8 @@ from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
 from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
+from app.schema.executing import TickwheelSchema
 from app.schema.http import encode, format_result
-from app.schema.limits import check_nesting
-from app.schema.schema import TickwheelSchema
 from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
@@ -202,27 +202,19 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             self.operations.pop(operation.id, None)
 
     async def _run(self, operation: Operation[SocketContext, None]) -> None:
-        problem = check_nesting(operation.query)
-        if problem is not None:
-            await operation.send_initial_errors([problem])
+        ready = self.view.checked.make_ready(
+            operation.query, operation.variables, operation.operation_name
+        )
+        if isinstance(ready, PreExecutionError):
+            await operation.send_initial_errors(ready.errors or [])
             return
         assert self.context.principal is not None
-        results = await self.schema.stream(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=Context(
-                self.view.runtime, self.view.hub, self.view.status, self.context.principal
-            ),
-            operation_name=operation.operation_name,
+        context = Context(
+            self.view.runtime, self.view.hub, self.view.status, self.context.principal
         )
-        async with aclosing(results):
+        async with aclosing(self.view.checked.watch(ready, context)) as results:
             await self._send_result_stream(operation, results)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
-
-    @staticmethod
-    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        # A document that does not parse is its own operation's affair, not the socket's.
-        return None
 
 
 class SocketView(GraphQL[SocketContext, None]):
@@ -246,6 +238,7 @@ class SocketView(GraphQL[SocketContext, None]):
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=INIT_TIMEOUT,
         )
+        self.checked = schema
         self.runtime = runtime
         self.hub = hub
         self.status = status

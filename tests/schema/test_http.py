@@ -67,7 +67,8 @@ async def test_get_never_changes_anything(api: Api) -> None:
     [
         (b"{", {}, 400),
         (b"[]", {}, 400),
-        (b"[" * 100_000, {}, 400),
+        (b"[" * 40_000, {}, 400),
+        (b"[" * 100_000, {}, 413),
         (b'{"query": 7}', {}, 400),
         (b'{"query": "{ __typename }", "variables": []}', {}, 400),
         (b'{"query": "' + b" " * 1_000_001 + b'"}', {}, 413),
@@ -210,3 +211,33 @@ async def test_browser_gets_the_explorer_where_it_is_turned_on(
         async with api.http.get(api.url, headers=accept) as response:
             assert response.status == 200
             assert response.content_type == "text/html"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"key": "a", "kind": "PYTHON", "config": {}, "nothing": 1}, "BAD_USER_INPUT"),
+        ({"key": "a", "kind": "NOTHING", "config": {}}, "BAD_USER_INPUT"),
+        ({"key": 7, "kind": "PYTHON", "config": {}}, "BAD_USER_INPUT"),
+        (None, "BAD_USER_INPUT"),
+    ],
+)
+async def test_variables_that_do_not_fit_are_refused_with_a_code(
+    api: Api, given: Any, code: str
+) -> None:
+    query = "mutation($i: JobCreateInput!) { jobCreate(input: $i) { job { id } } }"
+    answer = await api.ask(query, i=given)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == [code]
+    assert "data" not in answer
+
+
+@pytest.mark.parametrize(
+    "given",
+    ['key: "a", kind: NOTHING, config: {}', 'key: "a", kind: PYTHON, config: {}, nothing: 1'],
+)
+async def test_inputs_in_the_document_that_do_not_fit_are_refused_with_a_code(
+    api: Api, given: str
+) -> None:
+    answer = await api.ask(f"mutation {{ jobCreate(input: {{{given}}}) {{ job {{ id }} }} }}")
+    codes = {error["extensions"]["code"] for error in answer["errors"]}
+    assert codes == {"GRAPHQL_VALIDATION_FAILED"}
