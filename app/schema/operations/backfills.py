@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 
 from app.core.ids import Kind
+from app.core.vocabulary import Role
 from app.runtime import Runtime
 from app.schema.context import Info
 from app.schema.errors import collected_errors
@@ -78,6 +79,7 @@ class BackfillMutations:
     ) -> BackfillPayload:
         """Start."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             context, request = info.context, input.read()
             if input.dry_run:
                 plan = await plan_backfill(context.runtime, context.principal, request)
@@ -118,6 +120,7 @@ async def _steer(
 ) -> BackfillPayload:
     async with collected_errors() as errors:
         context = info.context
+        context.principal.require(Role.OPERATOR)
         accepted = await act(context.runtime, context.principal, from_id(Kind.BACKFILL, id_, "id"))
         return BackfillPayload(backfill=Backfill.of(accepted.result))
     return BackfillPayload(errors=errors)

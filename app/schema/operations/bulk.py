@@ -6,6 +6,7 @@ from typing import Annotated
 import strawberry
 
 from app.core.ids import Kind
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors, to_user_errors
 from app.schema.ids import to_id
@@ -33,6 +34,7 @@ class BulkMutations:
         """Change many."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.OPERATOR)
             results = await change_schedules(context.runtime, context.principal, input.read())
             return BulkPayload(matched=len(results), results=_items(Kind.SCHEDULE, results))
         return BulkPayload(matched=0, results=[], errors=errors)
@@ -49,6 +51,7 @@ class BulkMutations:
         """Change many."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.OPERATOR)
             results = await change_runs(context.runtime, context.principal, input.read())
             keyless = ((result, None) for result in results)
             return BulkPayload(matched=len(results), results=_items(Kind.RUN, keyless))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.calendars import CalendarInput
@@ -41,6 +42,7 @@ class CalendarMutations:
         """Put."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.put_calendar(context.runtime, context.principal, input.read())
             return CalendarPayload(calendar=Calendar.of(accepted.result))
         return CalendarPayload(errors=errors)
@@ -57,6 +59,7 @@ class CalendarMutations:
         """Import."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.import_calendar(context.runtime, context.principal, key, ics)
             return CalendarPayload(calendar=Calendar.of(accepted.result))
         return CalendarPayload(errors=errors)
@@ -70,6 +73,7 @@ class CalendarMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.remove_calendar(context.runtime, context.principal, key)
             return CalendarPayload(calendar=Calendar.of(accepted.result))
         return CalendarPayload(errors=errors)

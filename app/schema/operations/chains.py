@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from app.core.ids import Kind
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.ids import from_id
@@ -44,6 +45,7 @@ class ChainMutations:
         """Put."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.put_chain(context.runtime, context.principal, input.read())
             return ChainPayload(chain=Chain.of(accepted.result))
         return ChainPayload(errors=errors)
@@ -57,6 +59,7 @@ class ChainMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             id_ = from_id(Kind.CHAIN, id, "id")
             accepted = await service.remove_chain(context.runtime, context.principal, id_)
             return ChainPayload(chain=Chain.of(accepted.result))

@@ -29,6 +29,7 @@ class ControlMutations:
         """Control."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require_instance()
             await control_scheduler(context.runtime, context.principal, input.read())
             return SchedulerPayload(status=SchedulerStatus.of(await context.status.read()))
         return SchedulerPayload(errors=errors)
@@ -42,6 +43,7 @@ class ControlMutations:
         """Control."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require_instance()
             status = await control_queue(context.runtime, context.principal, input.read())
             return QueuePayload(queue=Queue.of(status))
         return QueuePayload(errors=errors)
@@ -55,6 +57,7 @@ class ControlMutations:
         """Drain."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require_instance()
             worker_id = from_id(Kind.WORKER, id, "id")
             row = await drain_worker(context.runtime, context.principal, worker_id)
             return WorkerPayload(worker=Worker.of(row))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.endpoints import EndpointInput
@@ -41,6 +42,7 @@ class EndpointMutations:
         """Put."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.put_endpoint(context.runtime, context.principal, input.read())
             return EndpointPayload(endpoint=Endpoint.of(accepted.result))
         return EndpointPayload(errors=errors)
@@ -54,6 +56,7 @@ class EndpointMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.remove_endpoint(context.runtime, context.principal, key)
             return EndpointPayload(endpoint=Endpoint.of(accepted.result))
         return EndpointPayload(errors=errors)

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 
 from app.core.ids import Kind
-from app.core.vocabulary import Severity
+from app.core.vocabulary import Role, Severity
 from app.schema.connections import Window
 from app.schema.context import Info
 from app.schema.errors import collected_errors
@@ -81,6 +81,7 @@ class HealthMutations:
         """Acknowledge."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.OPERATOR)
             finding_id = from_id(Kind.FINDING, id, "id")
             row = await acknowledge_finding(
                 context.runtime, context.principal, finding_id, note=note

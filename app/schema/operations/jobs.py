@@ -6,6 +6,7 @@ import strawberry
 
 from app.core.errors import Invalid
 from app.core.ids import Kind
+from app.core.vocabulary import Role
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
 from app.schema.errors import collected_errors
@@ -81,6 +82,7 @@ class JobMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             request = await job_request(info, input)
             accepted = await service.create_job(context.runtime, context.principal, request)
             return JobPayload(job=Job.of(accepted.result), replayed=accepted.replayed)
@@ -94,6 +96,7 @@ class JobMutations:
     ) -> JobPayload:
         """Change."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             accepted = await service.update_job_definition(
                 info.context.runtime,
                 info.context.principal,
@@ -112,6 +115,7 @@ class JobMutations:
     ) -> JobPayload:
         """Archive."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             job_id = from_id(Kind.JOB, id, "id")
             accepted = await service.archive_job(
                 info.context.runtime, info.context.principal, job_id

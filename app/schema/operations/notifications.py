@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.notifications import NotificationRuleInput
@@ -41,6 +42,7 @@ class NotificationMutations:
         """Put."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             accepted = await service.put_rule(context.runtime, context.principal, input.read())
             return NotificationRulePayload(rule=NotificationRule.of(accepted.result))
         return NotificationRulePayload(errors=errors)
@@ -54,6 +56,7 @@ class NotificationMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             accepted = await service.remove_rule(context.runtime, context.principal, key)
             return NotificationRulePayload(rule=NotificationRule.of(accepted.result))
         return NotificationRulePayload(errors=errors)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.projects import ProjectInput
@@ -46,6 +47,7 @@ class ProjectMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require_instance()
             row = await service.create_project(context.runtime, context.principal, input.read())
             return ProjectPayload(project=Project.of(row))
         return ProjectPayload(errors=errors)
@@ -62,6 +64,7 @@ class ProjectMutations:
         """Change."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             row = await service.change_project(context.runtime, context.principal, input.read())
             return ProjectPayload(project=Project.of(row))
         return ProjectPayload(errors=errors)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.runs import (
@@ -32,6 +33,7 @@ class RunMutations:
         """Trigger."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.OPERATOR)
             accepted = await trigger_job(context.runtime, context.principal, input.read())
             return RunPayload(run=Run.of(accepted.result), replayed=accepted.replayed)
         return RunPayload(errors=errors)
@@ -47,6 +49,7 @@ class RunMutations:
     ) -> RunPayload:
         """Cancel."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await cancel_run(
                 info.context.runtime,
                 info.context.principal,
@@ -65,6 +68,7 @@ class RunMutations:
     ) -> RunPayload:
         """Run again."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await rerun_run(
                 info.context.runtime,
                 info.context.principal,

@@ -9,7 +9,7 @@ import strawberry
 from app.core.clock import utc_now
 from app.core.errors import Invalid, LimitExceeded, TickwheelError
 from app.core.ids import Kind
-from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, ResumeChoice, TimeMode
+from app.core.vocabulary import DayMatch, DstFoldPolicy, DstGapPolicy, ResumeChoice, Role, TimeMode
 from app.schema.connections import DEFAULT_SIZE, Window
 from app.schema.context import Info
 from app.schema.errors import collected_errors, to_user_errors
@@ -153,6 +153,7 @@ class ScheduleMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             request = await schedule_request(info, input)
             accepted = await service.create_schedule(context.runtime, context.principal, request)
             return _payload(info, accepted)
@@ -168,6 +169,7 @@ class ScheduleMutations:
     ) -> BulkPayload:
         """Create many."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             return await _create_many(info, inputs)
         return BulkPayload(matched=len(inputs), results=[], errors=errors)
 
@@ -179,6 +181,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Change."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             accepted = await service.update_schedule_definition(
                 info.context.runtime,
                 info.context.principal,
@@ -199,6 +202,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Pause."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await service.pause_schedule(
                 info.context.runtime,
                 info.context.principal,
@@ -219,6 +223,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Resume."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await service.resume_schedule(
                 info.context.runtime,
                 info.context.principal,
@@ -237,6 +242,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Archive."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             accepted = await service.archive_schedule(
                 info.context.runtime,
                 info.context.principal,
@@ -257,6 +263,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Roll back."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             accepted = await service.roll_back_schedule(
                 info.context.runtime,
                 info.context.principal,
@@ -276,6 +283,7 @@ class ScheduleMutations:
     ) -> SchedulePayload:
         """Override."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await service.override_occurrence(
                 info.context.runtime,
                 info.context.principal,
@@ -293,6 +301,7 @@ class ScheduleMutations:
     ) -> RunPayload:
         """Trigger."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.OPERATOR)
             accepted = await trigger_schedule(
                 info.context.runtime,
                 info.context.principal,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.secrets import SecretPutInput
@@ -38,6 +39,7 @@ class SecretMutations:
         """Put."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             accepted = await service.put_secret(
                 context.runtime, context.principal, input.key, input.value
             )
@@ -53,6 +55,7 @@ class SecretMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             accepted = await service.remove_secret(context.runtime, context.principal, key)
             return SecretPayload(secret=Secret.of(accepted.result))
         return SecretPayload(errors=errors)

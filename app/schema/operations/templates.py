@@ -4,6 +4,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.inputs.templates import TemplateInput, check_defaults
@@ -37,6 +38,7 @@ class TemplateMutations:
     ) -> TemplatePayload:
         """Put."""
         async with collected_errors() as errors:
+            info.context.principal.require(Role.EDITOR)
             wanted = service.read_template(input.read())
             check_defaults(info, wanted)
             context = info.context
@@ -53,6 +55,7 @@ class TemplateMutations:
         """Delete."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.EDITOR)
             accepted = await service.remove_template(context.runtime, context.principal, key)
             return TemplatePayload(template=Template.of(accepted.result))
         return TemplatePayload(errors=errors)

@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from app.core.ids import Kind
+from app.core.vocabulary import Role
 from app.schema.context import Info
 from app.schema.errors import collected_errors
 from app.schema.ids import from_id
@@ -43,6 +44,7 @@ class TokenMutations:
         """Create."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             row, text = await service.create_token(context.runtime, context.principal, input.read())
             return ApiTokenPayload(token=ApiToken.of(row), secret=text)
         return ApiTokenPayload(errors=errors)
@@ -59,6 +61,7 @@ class TokenMutations:
         """Revoke."""
         async with collected_errors() as errors:
             context = info.context
+            context.principal.require(Role.ADMIN)
             token_id = from_id(Kind.TOKEN, id, "id")
             row = await service.revoke(context.runtime, context.principal, token_id)
             return ApiTokenPayload(token=ApiToken.of(row))
