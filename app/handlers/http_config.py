@@ -6,12 +6,14 @@ will say is not known here either, so a request is checked once more when it is 
 """
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from yarl import URL
 
+from app.handlers.certificates import trusted_certificates
 from app.handlers.config_fields import Fields
 from app.handlers.json_path import PathInvalid, Step, read_path
 from app.handlers.network_guard import AddressRefused, NetworkGuard
@@ -25,6 +27,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS = re.compile(r"[1-5](?:xx|[0-9]{2})", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _MAX_URL = 8192
+_MOST_CERTIFICATES = 64 * 1024
 
 # Ours, or the protocol's: a job that set them could speak for another run or split a request.
 _RESERVED_HEADERS = frozenset(
@@ -69,6 +72,7 @@ class HttpConfig:
     follow: bool
     sign: str | None
     result_path: tuple[Step, ...]
+    ca_certificates: str | None
     names: tuple[NamedAt, ...]
 
     @property
@@ -110,6 +114,7 @@ def read_http_config(config: Mapping[str, Any], guard: NetworkGuard) -> HttpConf
         follow=fields.flag("follow", True),
         sign=fields.text("sign"),
         result_path=_read_result_path(fields),
+        ca_certificates=_read_certificates(fields),
         names=tuple(templates.names),
     )
     given = [name for name in ("body", "json", "form") if name in fields]
@@ -228,3 +233,20 @@ def _read_result_path(fields: Fields) -> tuple[Step, ...]:
     except PathInvalid as error:
         fields.problem(str(error), "resultPath")
         return ()
+
+
+def _read_certificates(fields: Fields) -> str | None:
+    text = fields.text("caCertificates")
+    if text is None:
+        return None
+    if len(text) > _MOST_CERTIFICATES:
+        fields.problem(f"At most {_MOST_CERTIFICATES:,} characters.", "caCertificates")
+        return None
+    try:
+        trusted_certificates(None, text)
+    except ssl.SSLError:
+        fields.problem(
+            "These are no certificates in PEM: -----BEGIN CERTIFICATE----- and so on.",
+            "caCertificates",
+        )
+    return text

@@ -10,7 +10,6 @@ identifies the caller stays with the host it was meant for. Where a name may lea
 """
 
 import asyncio
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +22,7 @@ from yarl import URL
 from app import __version__
 from app.core.clock import elapsed_seconds, utc_now
 from app.core.vocabulary import FailureReason, RunState
+from app.handlers.certificates import trusted_certificates
 from app.handlers.execution import (
     Execution,
     Failure,
@@ -220,6 +220,7 @@ class HttpHandler:
             headers=request.headers,
             data=request.body,
             allow_redirects=False,
+            ssl=trusted_certificates(self._options.http_ca_file, config.ca_certificates),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=config.connect_seconds, sock_read=config.read_seconds
             ),
@@ -278,14 +279,6 @@ def open_session(
         trust_env=False,
         headers={"User-Agent": f"Tickwheel/{__version__}"},
     )
-
-
-def trusted_certificates(extra_file: str | None) -> ssl.SSLContext:
-    """Return what servers are verified with: the system's authorities and those of a file."""
-    context = ssl.create_default_context()
-    if extra_file is not None:
-        context.load_verify_locations(cafile=extra_file)
-    return context
 
 
 def _is_redirect(response: aiohttp.ClientResponse) -> bool:

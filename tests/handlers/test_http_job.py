@@ -12,16 +12,12 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.core.errors import InvalidInput
 from app.core.vocabulary import FailureReason, JobKind, LogLevel, RunState
@@ -30,6 +26,7 @@ from app.handlers.http_answer import retry_after_seconds
 from app.handlers.network_guard import GuardedResolver, Resolve, system_resolve
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers, validate_config
+from tests.certificates import certificate_for
 from tests.handlers.conftest import DEADLINE_SECONDS, RecordedOutput, execution_of
 
 OPEN = "127.0.0.1/32"
@@ -602,34 +599,6 @@ async def test_the_socket_is_refused_though_a_resolver_let_the_address_through(
 # -- TLS
 
 
-def certificate_for(name: str, folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of its own authority, and a server context that uses it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    names: list[x509.GeneralName] = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.9"))]
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    chain, secret = folder / "certificate.pem", folder / "key.pem"
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, secret)
-    return chain, context
-
-
 async def test_tls_is_verified_by_name_though_the_connection_goes_to_an_address(
     output: RecordedOutput, tmp_path: Path
 ) -> None:
@@ -649,9 +618,34 @@ async def test_tls_is_verified_by_name_though_the_connection_goes_to_an_address(
     assert len(server.requests) == 1
 
 
+async def test_job_names_the_authority_of_its_server(
+    output: RecordedOutput, tmp_path: Path
+) -> None:
+    """Another job of the same worker trusts it no more than before."""
+    authority, context = certificate_for("good.test", tmp_path)
+    async with serving(answer_ok, tls=context) as server:
+        config = {"url": f"https://good.test:{server.port}/"}
+        own = {**config, "caCertificates": authority.read_text()}
+        options = HandlerOptions(http_allow_networks=(OPEN,))
+        async with await Handlers.open(options, resolve=hostile_resolve) as handlers:
+            outcomes = [
+                await handlers.execute(execution_of(JobKind.HTTP, each), output)
+                for each in (own, config, own)
+            ]
+    assert [outcome.state for outcome in outcomes] == [
+        RunState.SUCCEEDED,
+        RunState.FAILED,
+        RunState.SUCCEEDED,
+    ]
+
+
 # -- Configuration
 
 BAD_CONFIGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "no certificates": (
+        {"url": "https://example.com", "caCertificates": "trust me"},
+        ("config", "caCertificates"),
+    ),
     "no url": ({}, ("config", "url")),
     "empty url": ({"url": ""}, ("config", "url")),
     "no scheme": ({"url": "example.com"}, ("config", "url")),

@@ -16,12 +16,13 @@ from aiohttp import web
 
 from app.core.redaction import Redaction
 from app.core.vocabulary import FailureReason, JobKind, RunState
+from app.handlers.certificates import trusted_certificates
 from app.handlers.execution import Outcome
-from app.handlers.http_job import trusted_certificates
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import validate_config
+from tests.certificates import certificate_for
 from tests.handlers.conftest import RecordedOutput
-from tests.handlers.test_http_job import answer, answer_ok, certificate_for, redirect, send, serving
+from tests.handlers.test_http_job import answer, answer_ok, redirect, send, serving
 
 SECRETS = {"crm": "hunter22", "braces": "{{ run.id }} {% x %}"}
 
