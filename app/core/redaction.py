@@ -22,6 +22,9 @@ STRUCK_OUT = "[secret]"
 SHORTEST = 6
 """Characters a secret has at least: striking out a shorter one would mangle every text."""
 
+# Of MIME and of PEM.
+_BASE64_WIDTHS = (76, 64)
+
 # What is left of the base64 of a containing text after the characters that it shares with its
 # neighbours are taken off; fewer would strike out what is no secret.
 _SHORTEST_INNER = 7
@@ -33,13 +36,15 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
+        self._longest = 0
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
         """Strike these out from now on, too."""
         known = self._secrets.union(secret for secret in secrets if len(secret) >= SHORTEST)
         if known != self._secrets:
-            self._secrets, self._pattern = known, _pattern(known)
+            self._secrets = known
+            self._pattern, self._longest = _pattern(known)
 
     def __bool__(self) -> bool:
         return self._pattern is not None
@@ -47,6 +52,16 @@ class Redaction:
     def text(self, text: str) -> str:
         """Return a text without the secrets."""
         return text if self._pattern is None else self._pattern.sub(STRUCK_OUT, text)
+
+    def decided(self, text: str) -> int:
+        """Return up to where a text can be judged, whatever may follow it."""
+        if self._pattern is None:
+            return len(text)
+        end = max(len(text) - self._longest + 1, 0)
+        for found in self._pattern.finditer(text):
+            if found.end() > end:
+                return min(found.start(), end)
+        return end
 
     def json(self, value: Any) -> Any:
         """Return a JSON value without the secrets, also in its keys."""
@@ -63,9 +78,10 @@ class Redaction:
 
 
 @lru_cache(maxsize=256)
-def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+def _pattern(secrets: frozenset[str]) -> tuple[re.Pattern[str] | None, int]:
+    """Return what finds the secrets, and the length of the longest form of one."""
     if not secrets:
-        return None
+        return None, 0
     forms = {form for secret in secrets for form in _forms(secret)}
     # By their first characters, so that at most places of a text hardly any is tried; the longest
     # first, as a form may be the beginning of another.
@@ -73,7 +89,7 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
     for form in sorted(forms, key=lambda form: (-len(form), form)):
         rests.setdefault(form[0], []).append(re.escape(form[1:]))
     groups = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in rests.items())
-    return re.compile("|".join(groups))
+    return re.compile("|".join(groups)), max(map(len, forms))
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -116,7 +132,12 @@ def _base64_forms(secret: bytes) -> Iterator[str]:
     Three bytes become four characters, so there are three ways to lie in a longer text. At either
     end a character may hold bits of a neighbour; those are left off.
     """
-    yield base64.b64encode(secret).decode().rstrip("=")
+    whole = base64.b64encode(secret).decode().rstrip("=")
+    yield whole
+    # Programs wrap it at these widths, but for where the last line's end depends on what follows.
+    for width in _BASE64_WIDTHS:
+        lines = [whole[start : start + width] for start in range(0, len(whole), width)][:-1]
+        yield from lines
     for before in range(3):
         padded = base64.b64encode(bytes(before) + secret).decode().rstrip("=")
         shared_at_end = (before + len(secret)) % 3 != 0

@@ -73,15 +73,26 @@ class RunOutput(Protocol):
     """Where a run's words go. It never blocks: it buffers, caps and counts what it drops."""
 
     def write(
-        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+        self,
+        text: str,
+        *,
+        stream: Stream = "stdout",
+        level: LogLevel = LogLevel.INFO,
+        goes_on: bool = False,
     ) -> None:
-        """Add one line, without its line end."""
+        """Add one line, without its line end.
+
+        `goes_on`: it is too long for one, and the next one of the stream begins where it stops.
+        """
 
     def room(self) -> int:
         """Return how many lines are kept at this moment; more are counted, but for the last few."""
 
     def drop(self, lines: int) -> None:
-        """Count lines that were not written, because there was no room for them."""
+        """Count lines that were not written, because there was no room for them.
+
+        What was written before does not go on after that, nor if none are counted.
+        """
 
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far the run is, between 0 and 1."""

@@ -84,8 +84,9 @@ def _log_body(
         return
     lines = LineWriter(output, "stdout")
     lines.feed(_as_utf8(kept, response.charset))
-    lines.finish()
-    if len(kept) < len(body) or not is_whole:
+    is_cut = len(kept) < len(body) or not is_whole
+    lines.finish(is_cut=is_cut)
+    if is_cut:
         output.write(f"… only {len(kept)} bytes of the answer are kept", stream="log")
 
 

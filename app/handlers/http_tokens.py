@@ -137,7 +137,7 @@ def read_token(status: int, answer: object, *, as_of: datetime) -> AccessToken:
     text, kind = fields.get("access_token"), str(fields.get("token_type", "bearer"))
     if status != 200 or not isinstance(text, str) or not text:
         code = fields.get("error")
-        why = f" ({code[:100]})" if isinstance(code, str) else ""
+        why = f" ({code})" if isinstance(code, str) else ""
         raise TokenRefused(
             f"The authorization server answered {status}{why} and gave no token.",
             is_final=400 <= status < 500 and status not in (408, 425, 429),
@@ -145,7 +145,7 @@ def read_token(status: int, answer: object, *, as_of: datetime) -> AccessToken:
     if len(text) > _LONGEST_TOKEN or not text.isascii() or any(c <= " " for c in text):
         raise TokenRefused("The authorization server's token is no token.", is_final=True)
     if kind.lower() != "bearer":
-        raise TokenRefused(f"Tokens of the type {kind[:40]} are not known here.", is_final=True)
+        raise TokenRefused(f"Tokens of the type {kind} are not known here.", is_final=True)
     seconds = fields.get("expires_in")
     try:
         life = _LIFE_UNSAID if seconds is None else timedelta(seconds=float(seconds))

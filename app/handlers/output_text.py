@@ -12,6 +12,8 @@ from app.handlers.execution import RunOutput, Stream
 
 MAX_LINE = 16 * 1024
 _TAIL_BYTES = 8 * 1024
+# Ends a piece of a line that goes on; no program writes this by accident.
+_CUT = b"\0\x1acut\0"
 
 
 class ResultRefused(ValueError):
@@ -64,6 +66,7 @@ class LineWriter:
         self._stream: Stream = stream
         self._rest = b""
         self._tail = b""
+        self._is_beheaded = False
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -73,26 +76,33 @@ class LineWriter:
             self._rest = rest
         else:
             self._rest += chunk
-        while len(self._rest) > MAX_LINE:
-            self._take(self._rest[:MAX_LINE] + b"\n")
-            self._rest = self._rest[MAX_LINE:]
+        if len(self._rest) > MAX_LINE:
+            pieces = _pieces(self._rest)
+            self._rest = pieces.pop()
+            self._take(b"".join(piece + _CUT + b"\n" for piece in pieces))
 
-    def finish(self) -> None:
-        """The stream has ended: write what is left."""
-        *lines, last = (self._tail + self._rest).split(b"\n")
+    def finish(self, *, is_cut: bool = False) -> None:
+        """The stream has ended: write what is left. `is_cut`: more would have followed."""
+        *lines, last = self._without_rest(self._tail + self._rest).split(b"\n")
+        if last and is_cut:
+            last += _CUT
         for line in [*lines, last] if last else lines:
             self._write(line)
+        if is_cut:
+            self._output.drop(0)
         self._tail = self._rest = b""
 
     def _take(self, lines: bytes) -> None:
         """Write as many of these whole lines as there is room for."""
+        lines = self._without_rest(lines)
         room = self._output.room()
         if room <= 0:
             self._hold_back(lines)
             return
         if self._tail:
-            self._output.drop(self._tail.count(b"\n"))
+            self._lose(self._tail)
             self._tail = b""
+            lines = self._without_rest(lines)
         *kept, rest = lines.split(b"\n", room)
         for line in kept:
             self._write(line)
@@ -104,11 +114,44 @@ class LineWriter:
         held = self._tail + lines
         if len(held) > _TAIL_BYTES:
             start = held.find(b"\n", len(held) - _TAIL_BYTES - 1) + 1
-            self._output.drop(held.count(b"\n", 0, start))
-            held = held[start:]
+            if start:
+                self._lose(held[:start])
+                held = self._without_rest(held[start:])
         self._tail = held
 
+    def _lose(self, lines: bytes) -> None:
+        """Count lines that are not kept; of one that goes on, the rest is not, either."""
+        self._output.drop(lines.count(b"\n"))
+        self._is_beheaded = lines.endswith(_CUT + b"\n")
+
+    def _without_rest(self, lines: bytes) -> bytes:
+        """Leave out the rest of a line that has lost its beginning: a secret may have, too."""
+        while self._is_beheaded and lines:
+            piece, _, lines = lines.partition(b"\n")
+            self._output.drop(1)
+            self._is_beheaded = piece.endswith(_CUT)
+        return lines
+
     def _write(self, line: bytes) -> None:
-        for start in range(0, max(len(line), 1), MAX_LINE):
-            piece = line[start : start + MAX_LINE].removesuffix(b"\r")
-            self._output.write(clean(piece.decode("utf-8", "replace")), stream=self._stream)
+        goes_on = line.endswith(_CUT)
+        line = line.removesuffix(_CUT if goes_on else b"\r")
+        *pieces, last = _pieces(line)
+        for piece in pieces:
+            self._output.write(_text(piece), stream=self._stream, goes_on=True)
+        self._output.write(_text(last), stream=self._stream, goes_on=goes_on)
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """Cut a line into pieces that are not too long, and no character into two."""
+    pieces = []
+    while len(line) > MAX_LINE:
+        end = MAX_LINE
+        while end > MAX_LINE - 4 and line[end] & 0b1100_0000 == 0b1000_0000:
+            end -= 1
+        pieces.append(line[:end])
+        line = line[end:]
+    return [*pieces, line]
+
+
+def _text(line: bytes) -> str:
+    return clean(line.decode("utf-8", "replace"))

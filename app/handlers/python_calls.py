@@ -8,7 +8,6 @@ from typing import Any
 
 from tickwheel.tasks import ParametersRefused, Task
 
-_MAX_DETAIL = 16 * 1024
 _OUR_FOLDER = f"{Path(__file__).parent}{os.sep}"
 _ASYNCIO_FOLDER = f"{Path(asyncio.__file__).parent}{os.sep}"
 
@@ -50,12 +49,11 @@ def message_of(error: BaseException) -> str:
 
 
 def detail_of(error: BaseException) -> str:
-    """Return the traceback from where the user's code begins; its end says most."""
+    """Return the traceback from where the user's code begins."""
     at = error.__traceback__
     while at is not None and _is_ours(at.tb_frame.f_code.co_filename) and at.tb_next is not None:
         at = at.tb_next
-    text = "".join(traceback.format_exception(type(error), error, at))
-    return text if len(text) <= _MAX_DETAIL else f"…{text[-_MAX_DETAIL:]}"
+    return "".join(traceback.format_exception(type(error), error, at))
 
 
 def _is_ours(filename: str) -> bool:

@@ -123,19 +123,30 @@ class ThreadRelay:
         self._output = output
         self._loop = loop
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[str, Stream, LogLevel]] = deque()
+        self._waiting: deque[tuple[str, Stream, LogLevel, bool]] = deque()
         self._dropped = 0
+        # Streams of which the beginning of a line is lost, so that the rest of it is, too.
+        self._beheaded: set[Stream] = set()
 
     def write(
-        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+        self,
+        text: str,
+        *,
+        stream: Stream = "stdout",
+        level: LogLevel = LogLevel.INFO,
+        goes_on: bool = False,
     ) -> None:
         """Take a line, from any thread."""
         with self._lock:
-            is_first = not self._waiting
-            self._waiting.append((text, stream, level))
-            if len(self._waiting) > _MOST_WAITING:
-                self._waiting.popleft()
+            if stream in self._beheaded:
                 self._dropped += 1
+                if not goes_on:
+                    self._beheaded.discard(stream)
+                return
+            is_first = not self._waiting
+            self._waiting.append((text, stream, level, goes_on))
+            if len(self._waiting) > _MOST_WAITING:
+                self._lose_oldest()
         if is_first:
             self._loop.call_soon_threadsafe(self.flush)
 
@@ -159,5 +170,21 @@ class ThreadRelay:
             dropped, self._dropped = self._dropped, 0
         if dropped:
             self._output.drop(dropped)
-        for text, stream, level in waiting:
-            self._output.write(text, stream=stream, level=level)
+        for text, stream, level, goes_on in waiting:
+            self._output.write(text, stream=stream, level=level, goes_on=goes_on)
+
+    def _lose_oldest(self) -> None:
+        _, stream, _, goes_on = self._waiting.popleft()
+        self._dropped += 1
+        if not goes_on:
+            return
+        kept: deque[tuple[str, Stream, LogLevel, bool]] = deque()
+        for line in self._waiting:
+            if goes_on and line[1] == stream:
+                self._dropped += 1
+                goes_on = line[3]
+            else:
+                kept.append(line)
+        self._waiting = kept
+        if goes_on:
+            self._beheaded.add(stream)

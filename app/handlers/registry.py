@@ -190,12 +190,17 @@ class Overheard:
         self.texts: list[str] = []
 
     def write(
-        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+        self,
+        text: str,
+        *,
+        stream: Stream = "stdout",
+        level: LogLevel = LogLevel.INFO,
+        goes_on: bool = False,
     ) -> None:
         """Add one line."""
         if stream == "stdout":
             self.texts.append(text)
-        self._output.write(text, stream=stream, level=level)
+        self._output.write(text, stream=stream, level=level, goes_on=goes_on)
 
     def room(self) -> int:
         """Return how many lines are kept at this moment."""

@@ -43,11 +43,13 @@ class RunVoice:
         """Take printed text; lines go out when they are whole."""
         with self._lock:
             *lines, rest = (self._rest.get(stream, "") + text).split("\n")
-            if len(rest) > MAX_LINE:
-                lines, rest = [*lines, rest], ""
-            self._rest[stream] = rest
+            cut = max(len(rest) - 1, 0) // MAX_LINE * MAX_LINE
+            self._rest[stream] = rest[cut:]
         for line in lines:
             self._output.write(clean(line), stream=stream)
+        for start in range(0, cut, MAX_LINE):
+            piece = clean(rest[start : start + MAX_LINE])
+            self._output.write(piece, stream=stream, goes_on=True)
 
     def record(self, record: logging.LogRecord, text: str) -> None:
         """Take a log record."""

@@ -179,12 +179,16 @@ def error_record(error: Failure) -> dict[str, Any]:
     return {
         "type": _storable(error.type),
         "message": _storable(error.message),
-        "detail": error.detail and _storable(error.detail),
+        # A traceback says most at its end.
+        "detail": error.detail and _storable(error.detail, from_end=True),
         "reason": error.reason.value,
     }
 
 
-def _storable(text: str) -> str:
+def _storable(text: str, *, from_end: bool = False) -> str:
+    """Cut what is too long; secrets have been struck out of it before."""
+    if from_end and len(text) > _LONGEST_TEXT:
+        return clean(f"…{text[-_LONGEST_TEXT:]}")
     return clean(text[:_LONGEST_TEXT])
 
 

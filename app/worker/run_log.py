@@ -82,7 +82,12 @@ class RunLog:
         self.last_progress: Progress | None = None
 
     def write(
-        self, text: str, *, stream: Stream = "stdout", level: LogLevel = LogLevel.INFO
+        self,
+        text: str,
+        *,
+        stream: Stream = "stdout",
+        level: LogLevel = LogLevel.INFO,
+        goes_on: bool = False,
     ) -> None:
         """Add one line."""
         kept = clean(text[:_LONGEST_LINE])

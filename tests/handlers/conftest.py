@@ -33,7 +33,14 @@ class RecordedOutput:
     room_left: int = 1_000_000
     dropped: int = 0
 
-    def write(self, text: str, *, stream: str = "stdout", level: LogLevel = LogLevel.INFO) -> None:
+    def write(
+        self,
+        text: str,
+        *,
+        stream: str = "stdout",
+        level: LogLevel = LogLevel.INFO,
+        goes_on: bool = False,
+    ) -> None:
         self.lines.append((stream, level, text))
         self.room_left -= 1
         self.changed.set()

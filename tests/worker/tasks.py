@@ -6,6 +6,7 @@ import logging
 import sys
 from urllib.parse import quote
 
+from tests.spellings import as_said
 from tickwheel import RunContext, task
 
 
@@ -14,6 +15,11 @@ def _say(context: RunContext, token: str) -> dict[str, str]:
     encoded = base64.b64encode(f"user:{token}".encode()).decode()
     print(f"plain {token}, basic {encoded}")
     print(f"url {quote(token, safe='')}, json {json.dumps(token)}", file=sys.stderr)
+    for spelling, text in as_said(token).items():
+        print(f"as {spelling}: {text}")
+        context.log.info("as %s: %s", spelling, text)
+        # Across the place where a long line is cut.
+        print("." * (16 * 1024 - len(text) // 2) + text)
     print(f"no line end {token}", end="")
     context.log.warning("logged %s", token)
     logging.getLogger(__name__).error("by logging %s", token)

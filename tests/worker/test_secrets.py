@@ -1,14 +1,13 @@
 """Secrets reach the jobs that refer to them, and appear nowhere else.
 
-Breaks that were tried: `Handlers.execute` passes the output or the outcome on unredacted; the
-process-wide log does not strike out (with a job that logs). Each fails
+Each kind of job says its secret in every spelling it can, also across the place where a long line
+is cut. Breaks that were tried: `Handlers.execute` passes the output or the outcome on unredacted;
+the process-wide log does not strike out (with a job that logs). Each fails
 `test_no_kind_of_job_leaves_a_secret_anywhere`.
 """
 
-import base64
 import json
 import signal
-import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.faults.nursery import Nursery
 from tests.handlers.test_http_endpoint import authority
 from tests.handlers.test_http_job import serving
 from tests.schema.api import ERRORS, Api, running_api
+from tests.spellings import as_said, spellings
 from tests.worker.control import Services, a_worker, do, trigger, until
 
 KEY = new_key("first")
@@ -73,7 +73,13 @@ TASKS = ("tests.worker.tasks",)
 _LEAK = "tests.worker.tasks.leak"
 _SCRIPT = """
 printf '%s\\n' "plain $TOKEN"; printf %s "user:$TOKEN" | base64 -w0; echo
-printf '%s\\n' "$TICKWHEEL_PARAM_TOKEN" >&2; cat; echo; exit $CODE
+printf '%s\\n' "$TICKWHEEL_PARAM_TOKEN" >&2; cat; echo
+for before in "" x xx; do
+    printf '%*s' 16370 ""; printf '%s' "$before$TOKEN" | base64 -w0; echo
+done
+printf '%*s%s\\n' 16370 "" "$TOKEN"
+printf '%*s' 16350 ""; printf '%s' "$TOKEN" | od -An -v -tx1 | tr -d ' \\n'; echo
+exit $CODE
 """
 
 
@@ -126,30 +132,13 @@ def jobs(origin: str) -> dict[str, dict[str, Any]]:
 async def echo(request: web.Request) -> web.StreamResponse:
     """Answer with all that came, as a debugging server would."""
     body = await request.read()
-    return web.json_response(
-        {"url": str(request.url), "headers": dict(request.headers), "body": body.decode()},
-        status=int(request.path.strip("/")),
-    )
-
-
-def spellings(secret: str) -> dict[str, str]:
-    """Return how a secret may be written, by means other than the code under test."""
-    encoded = secret.encode()
-    aligned = {
-        f"base64 at {before}": base64.b64encode(b"x" * before + encoded).decode()[4:-4]
-        for before in range(3)
-    }
-    return {
-        "plain": secret,
-        "url": urllib.parse.quote(secret, safe=""),
-        "form": urllib.parse.quote_plus(secret),
-        "json": json.dumps(secret)[1:-1],
-        "utf-8 json": json.dumps(secret, ensure_ascii=False)[1:-1],
-        "json in json": json.dumps(json.dumps(secret)[1:-1])[1:-1],
-        "hex": encoded.hex(),
-        "repr": repr(secret)[1:-1],
-        **aligned,
-    }
+    told = {"url": str(request.url), "headers": dict(request.headers), "body": body.decode()}
+    if token := request.query.get("token"):
+        told |= as_said(token)
+        told["long"] = " ".join(
+            "." * (16 * 1024 - len(text)) + text for text in as_said(token).values()
+        )
+    return web.json_response(told, status=int(request.path.strip("/")))
 
 
 async def test_no_kind_of_job_leaves_a_secret_anywhere(
