@@ -106,7 +106,7 @@ class _Application:
         self._hub = FeedHub(runtime)
         self._status = StatusReader(runtime)
         self._notifier = Notifier(runtime)
-        self._watchdog = Watchdog(runtime, tell=self._notifier.wake)
+        self._watchdog = Watchdog(runtime)
         self._doorkeeper = Doorkeeper(
             runtime,
             admin_token=self._settings.admin_token or None,

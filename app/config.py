@@ -370,6 +370,11 @@ class Settings(BaseModel):
         "or not at all.",
         allowed="`starttls tls none`",
     )
+    smtp_ca_file: Path | None = _setting(
+        None,
+        "File of certificates (PEM) that the mail server's is verified with besides the system's.",
+        allowed="a path",
+    )
     smtp_user: str = _setting(
         "", "Account on the mail server, if it asks for one.", allowed="a text"
     )

@@ -4,8 +4,8 @@ Opened once by an entry point, passed down, closed by it. Nothing below reads se
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +61,16 @@ class Runtime:
     mail_server: MailServer | None = None
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
+    _followers: set[Callable[[list[Change]], None]] = field(default_factory=set)
+
+    @contextmanager
+    def following(self, follow: Callable[[list[Change]], None]) -> Iterator[None]:
+        """Hand on whatever this process announces meanwhile, whether Redis is there or not."""
+        self._followers.add(follow)
+        try:
+            yield
+        finally:
+            self._followers.discard(follow)
 
     def announce_soon(self, changes: list[Change], *, ring: bool = False) -> None:
         """Announce without making the caller wait for Redis."""
@@ -79,6 +89,8 @@ class Runtime:
 
     async def announce(self, changes: list[Change], *, ring: bool = False) -> None:
         """Tell the others after a commit. Never raises: the rows are the record."""
+        for follow in self._followers:
+            follow(changes)
         if ring:
             await self.doorbell.ring()
         await self.channel.publish(changes)
@@ -155,6 +167,7 @@ def mail_server(settings: Settings) -> MailServer | None:
         tls=settings.smtp_tls,
         user=settings.smtp_user,
         password=settings.smtp_password,
+        ca_file=None if settings.smtp_ca_file is None else str(settings.smtp_ca_file),
     )
 
 

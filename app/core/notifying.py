@@ -12,6 +12,19 @@ from typing import Any
 from app.core.errors import Invalid
 from app.core.vocabulary import NotificationEvent, Severity
 
+MAY_BE_TOLD = frozenset(
+    {
+        ("RUN", "FINISHED"),
+        ("RUN", "LOST"),
+        ("SCHEDULE", "PAUSED"),
+        ("SCHEDULE", "QUARANTINED"),
+        ("FINDING", "OPENED"),
+        ("FINDING", "CHANGED"),
+        ("FINDING", "RESOLVED"),
+    }
+)
+"""Subject and change of the events that a rule may have to tell of."""
+
 MOST_RECIPIENTS = 20
 _MOST_NAMED = 100
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,250}", re.ASCII)

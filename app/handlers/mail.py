@@ -9,6 +9,8 @@ from typing import Literal
 
 import aiosmtplib
 
+from app.handlers.certificates import trusted_certificates
+
 _TIMEOUT_SECONDS = 20.0
 
 
@@ -22,6 +24,8 @@ class MailServer:
     tls: Literal["starttls", "tls", "none"] = "starttls"
     user: str = ""
     password: str = field(default="", repr=False)
+    # Certificates trusted besides the system's.
+    ca_file: str | None = None
 
 
 async def send_mail(server: MailServer, message: EmailMessage) -> None:
@@ -34,5 +38,6 @@ async def send_mail(server: MailServer, message: EmailMessage) -> None:
         password=server.password or None,
         use_tls=server.tls == "tls",
         start_tls=server.tls == "starttls",
+        tls_context=trusted_certificates(server.ca_file),
         timeout=_TIMEOUT_SECONDS,
     )

@@ -1,16 +1,16 @@
 """The outbox of notifications: filled from the events, emptied by whoever delivers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, exists, text
 from sqlmodel import col, delete, func, select, update
 
 from app.core.vocabulary import MessageState, Severity
-from app.models import NotificationFeed, NotificationMessage, NotificationRule
-from app.store.database import Transaction
+from app.models import Notification, NotificationFeed, NotificationMessage, NotificationRule
+from app.store.database import ReadConnection, Transaction
 
 
 class Message(NamedTuple):
@@ -47,18 +47,59 @@ async def hold_feed(transaction: Transaction) -> str | None:
     return str(result.scalar_one())
 
 
-async def gather_notifications(transaction: Transaction, position: str) -> int:
-    """Write what the rules have to tell of the events since, and move the position on."""
+async def gather_notifications(
+    transaction: Transaction, position: str, may_be_told: Iterable[tuple[str, str]]
+) -> int:
+    """Write what the rules have to tell of the events since, and move the position on.
+
+    Only events of these subjects and changes are looked at. Return how many were written.
+    """
     result = await transaction.run_file(
         "gather_notifications",
-        {"previous": position, "severities": [severity.value for severity in Severity]},
+        {
+            "previous": position,
+            "may_be_told": [f"{subject}/{change}" for subject, change in may_be_told],
+            "severities": [severity.value for severity in Severity],
+        },
     )
     return int(result.rowcount)
 
 
-async def compose_messages(transaction: Transaction, *, pause_seconds: float, most: int) -> None:
-    """Give each rule that has something to tell, and whose time has come, its next message."""
-    await transaction.run_file("compose_messages", {"pause_seconds": pause_seconds, "most": most})
+async def compose_messages(transaction: Transaction, *, pause_seconds: float, most: int) -> int:
+    """Give each rule that has something to tell, and whose time has come, its next message.
+
+    Return how many notifications are in one now.
+    """
+    result = await transaction.run_file(
+        "compose_messages", {"pause_seconds": pause_seconds, "most": most}
+    )
+    return int(result.rowcount)
+
+
+async def seconds_until_next_message(connection: ReadConnection) -> float | None:
+    """Return when the next message can be made of what is still untold; None: there is nothing."""
+    is_untold = exists().where(
+        col(Notification.rule_id) == col(NotificationRule.id),
+        col(Notification.message_id).is_(None),
+    )
+    query = select(_seconds_until(func.min(NotificationRule.next_message_at))).where(is_untold)
+    return _from_now((await connection.exec(query)).one())
+
+
+async def seconds_until_due(connection: ReadConnection) -> float | None:
+    """Return when the next message is to be sent, or its lease lapses; None: none waits."""
+    query = select(_seconds_until(func.min(NotificationMessage.next_attempt_at))).where(
+        col(NotificationMessage.state) == MessageState.WAITING
+    )
+    return _from_now((await connection.exec(query)).one())
+
+
+def _seconds_until(instant: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.extract("epoch", instant - func.now())
+
+
+def _from_now(seconds: Any) -> float | None:
+    return None if seconds is None else max(float(seconds), 0.0)
 
 
 async def claim_messages(

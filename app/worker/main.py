@@ -144,13 +144,12 @@ async def _serve(settings: Settings, runtime: Runtime, handlers: Handlers, leave
         bell = run_arq_worker(
             settings.redis_url, prefix=settings.redis_prefix, tick=ticker.tick, ring=runner.wake
         )
-        notifier = Notifier(runtime)
         beside = [
             asyncio.create_task(loop)
             for loop in (
                 follow_zone_rules(runtime),
-                Watchdog(runtime, tell=notifier.wake).run(),
-                notifier.run(),
+                Watchdog(runtime).run(),
+                Notifier(runtime).run(),
                 monitor_health(runtime),
             )
         ]

@@ -1,10 +1,11 @@
-"""Receivers of notifications on loopback: an HTTP server and a mail server, both real."""
+"""Rules, and real receivers of notifications on loopback: an HTTP server and a mail server."""
 
 import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,14 @@ from email.policy import default
 from typing import Any
 
 from aiohttp import web
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from app.models import NotificationRule, Secret
+from app.models.columns import new_id
+from app.sealing import Keyring
+from tests.engine import Engine
+
+KEYS = "test:" + "A" * 43 + "="
 PATIENCE_SECONDS = 20.0
 
 
@@ -37,6 +44,8 @@ class Hook:
 
     secret: str
     status: int = 204
+    # While it is clear, requests are taken and not answered.
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     received: list[Received] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,17 +63,22 @@ class Hook:
             return web.Response(status=401)
         self.received.append(Received(id_, json.loads(body)))
         self.came.set()
+        await self.answers.wait()
         return web.Response(status=self.status)
 
-    async def until(self, event: str) -> dict[str, Any]:
-        """Wait until told of an event, and return the notification."""
+    async def until(self, event: str, *, times: int = 1, messages: int = 1) -> dict[str, Any]:
+        """Wait until told of an event so often, in so many messages; return that time's."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 self.came.clear()
-                for received in self.received:
-                    for each in received.body["data"]["notifications"]:
-                        if each["event"] == event:
-                            return dict(each)
+                told = [
+                    (received.id, each)
+                    for received in self.received
+                    for each in received.body["data"]["notifications"]
+                    if each["event"] == event
+                ]
+                if len(told) >= times and len({id_ for id_, _ in told}) >= messages:
+                    return dict(told[times - 1][1])
                 await self.came.wait()
 
 
@@ -72,9 +86,10 @@ class Hook:
 async def a_hook(secret: str, *, port: int = 0) -> AsyncIterator[Hook]:
     """Serve a webhook on a free port, or on one that is known to be free."""
     hook = Hook(secret)
+    hook.answers.set()
     application = web.Application()
     application.router.add_post("/hook", hook.take)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -87,32 +102,98 @@ async def a_hook(secret: str, *, port: int = 0) -> AsyncIterator[Hook]:
 
 @dataclass
 class Mailbox:
-    """What a mail server has taken."""
+    """What a mail server has taken. `account` is whom it takes mail of, if not of everybody."""
 
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[list[str]] = field(default_factory=list)
+    account: LoginPassword | None = None
+    encrypted: list[bool] = field(default_factory=list)
     port: int = 0
 
     async def handle_DATA(  # noqa: N802 - the name aiosmtpd calls
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
+        if self.account is not None and not session.authenticated:
+            return "530 log in first"
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         self.recipients.append(list(envelope.rcpt_tos))
+        assert server.transport is not None
+        self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 taken"
+
+    def knows(self, *given: Any) -> AuthResult:
+        """Let in whoever has the account."""
+        return AuthResult(success=given[-1] == self.account, handled=False)
 
 
 @asynccontextmanager
-async def a_mail_server() -> AsyncIterator[Mailbox]:
-    """Serve SMTP on a free port."""
-    mailbox = Mailbox()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
+async def a_mail_server(
+    *,
+    host: str = "127.0.0.1",
+    account: LoginPassword | None = None,
+    starttls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Mailbox]:
+    """Serve SMTP on a free port: in the clear, encrypted after a greeting or from the beginning."""
+    mailbox = Mailbox(account=account)
+
+    def serve() -> SMTP:
+        return SMTP(
+            mailbox,
+            tls_context=starttls,
+            require_starttls=starttls is not None,
+            authenticator=mailbox.knows,
+            # It does not know of a connection that was encrypted before it.
+            auth_require_tls=tls is None,
+        )
+
+    server = await asyncio.get_running_loop().create_server(serve, host, 0, ssl=tls)
     mailbox.port = server.sockets[0].getsockname()[1]
     try:
         yield mailbox
     finally:
         server.close()
         await server.wait_closed()
+
+
+async def add_secret(engine: Engine, key: str, value: str) -> None:
+    """Insert a secret of the engine's project."""
+    now = await engine.now()
+    sealed = Keyring.read(KEYS, None).seal(value, belongs_to=f"secret/{engine.project_id}/{key}")
+    await engine.add(
+        Secret(
+            project_id=engine.project_id,
+            key=key,
+            created_at=now,
+            updated_at=now,
+            key_id=sealed.key_id,
+            sealed=sealed.content,
+        )
+    )
+
+
+async def add_rule(
+    engine: Engine,
+    url: str,
+    *events: str,
+    target: dict[str, Any] | None = None,
+    filter: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> None:
+    """Insert a rule; without another target it tells a webhook, signed with the secret `hook`."""
+    now = await engine.now()
+    await engine.add(
+        NotificationRule(
+            project_id=engine.project_id,
+            key=key or f"rule-{new_id().hex}",
+            created_at=now,
+            updated_at=now,
+            events=list(events),
+            target=target or {"type": "webhook", "url": url, "sign": "hook"},
+            filter=filter,
+            next_message_at=now,
+        )
+    )

@@ -34,8 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """The looks of one process. `clock` is what this machine believes; `tell` is called when a
-    look has changed something that people may want to be told of, by this process, at once.
+    """The looks of one process. `clock` is what this machine believes.
 
     `clock_offset` is by how much that was ahead of PostgreSQL at the last look.
     """
@@ -44,14 +43,12 @@ class Watchdog:
         self,
         runtime: Runtime,
         *,
-        tell: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = utc_now,
         host: str | None = None,
         look_seconds: float = _LOOK_SECONDS,
         grace_seconds: float = _GRACE_SECONDS,
     ) -> None:
         self._runtime = runtime
-        self._tell = tell
         self._clock = clock
         self._host = host or socket.gethostname()
         self.clock_offset: timedelta | None = None
@@ -71,8 +68,7 @@ class Watchdog:
             if looked_at < not_before:
                 continue
             try:
-                if await self.look():
-                    self._tell()
+                await self.look()
             except Exception as error:  # A watchdog that dies watches nothing.
                 _log.warning("watchdog.failed", error=repr(error)[:300])
                 not_before = elapsed_seconds() + self._grace_seconds

@@ -29,6 +29,7 @@ from app.handlers.mail import send_mail
 from app.handlers.webhook import WebhookSender
 from app.runtime import Runtime
 from app.services.secrets import open_secret
+from app.store import notifications as store
 from app.store.notifications import (
     Message,
     claim_messages,
@@ -64,6 +65,12 @@ async def deliver(runtime: Runtime, sender: WebhookSender, patience: Patience) -
         )
     await _all(_deliver(runtime, sender, message, patience) for message in claimed)
     return len(claimed)
+
+
+async def seconds_until_due(runtime: Runtime) -> float | None:
+    """Return when `deliver` has something to do by what is known now; None: nothing waits."""
+    async with runtime.database.reading(None) as connection:
+        return await store.seconds_until_due(connection)
 
 
 async def _all(deliveries: Iterable[Any]) -> None:

@@ -16,10 +16,7 @@ WITH moved AS (
      WHERE event.transaction_id >= pg_snapshot_xmin(cast(cast(:previous AS text) AS pg_snapshot))
        AND NOT pg_visible_in_snapshot(
                event.transaction_id, cast(cast(:previous AS text) AS pg_snapshot))
-       AND (event.subject, event.change) IN (
-           ('RUN', 'FINISHED'), ('RUN', 'LOST'), ('SCHEDULE', 'PAUSED'),
-           ('SCHEDULE', 'QUARANTINED'), ('FINDING', 'OPENED'), ('FINDING', 'CHANGED'),
-           ('FINDING', 'RESOLVED'))
+       AND event.subject || '/' || event.change = ANY (cast(:may_be_told AS text[]))
        AND (event.subject = 'FINDING'
             OR event.project_id IN (SELECT rule.project_id FROM rule))
 ), thing AS MATERIALIZED (
@@ -68,7 +65,10 @@ WITH moved AS (
     SELECT CASE version.change WHEN 'PAUSED' THEN 'SCHEDULE_AUTO_PAUSED'
                                ELSE 'SCHEDULE_QUARANTINED' END,
            cast(version.id AS text), version.at, schedule.project_id, schedule.job_id, schedule.id,
-           schedule.tags, NULL, coalesce(version.comment, schedule.state_reason), '{}'
+           schedule.tags, NULL,
+           concat_ws(' ', coalesce(version.comment, schedule.state_reason),
+               CASE WHEN version.change = 'QUARANTINED' THEN schedule.last_error ->> 'message' END),
+           '{}'
       FROM thing
       JOIN schedule_version AS version
         ON version.schedule_id = thing.id
