@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from app.broker.permits import PermitStore
 from app.config import Settings
 from app.core.errors import TickwheelError
 from app.handlers.task_modules import check_signatures, load_modules
@@ -36,6 +37,7 @@ from app.services.health.showing import read_families
 from app.services.health.watchdog import Watchdog
 from app.services.live.hub import FeedHub
 from app.services.notifications.notifier import Notifier
+from app.services.rates import RateLimits, Rates
 from app.services.single_sign_on import Grant, Provider, SingleSignOn
 from app.services.status import StatusReader
 from app.store.migrate import is_current
@@ -112,6 +114,10 @@ class _Application:
             admin_token=self._settings.admin_token or None,
             sign_on=_sign_on(self._settings),
         )
+        rates = Rates(
+            PermitStore(runtime.redis, prefix=self._settings.redis_prefix),
+            _rate_limits(self._settings),
+        )
         self._endpoint = GraphQLEndpoint(
             self._schema,
             runtime,
@@ -119,6 +125,7 @@ class _Application:
             self._status,
             self._doorkeeper,
             self._metrics,
+            rates,
             explorer=explorer_page if self._settings.graphiql else None,
         )
         self._sockets = SocketView(
@@ -128,6 +135,7 @@ class _Application:
             status=self._status,
             doorkeeper=self._doorkeeper,
             metrics=self._metrics,
+            rates=rates,
         )
         self._metrics.subscribers.set_function(lambda: self._hub.subscribers)
 
@@ -210,6 +218,16 @@ class _Application:
                 clock_offset=self._watchdog.clock_offset,
                 most_schedules=self._settings.metrics_schedules,
             )
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    return RateLimits(
+        requests=settings.rate_requests,
+        mutations=settings.rate_mutations,
+        burst=settings.rate_burst,
+        strangers=settings.rate_strangers,
+        is_open_without_redis=settings.rate_without_redis == "open",
+    )
 
 
 def _sign_on(settings: Settings) -> SingleSignOn | None:

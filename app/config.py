@@ -238,6 +238,39 @@ class Settings(BaseModel):
         "Whether the API serves the GraphiQL explorer. `tickwheel dev` turns it on.",
         allowed="`true` or `false`",
     )
+    rate_requests: int = _setting(
+        60_000,
+        "Requests a minute that one caller may make, over all API processes. 0: any number.",
+        allowed="0 to 100000000",
+        ge=0,
+        le=100_000_000,
+    )
+    rate_mutations: int = _setting(
+        30_000,
+        "Mutations among them. 0: any number.",
+        allowed="0 to 100000000",
+        ge=0,
+        le=100_000_000,
+    )
+    rate_burst: int = _setting(
+        5_000,
+        "Requests of one caller that one API process takes within a second. 0: any number.",
+        allowed="0 to 1000000",
+        ge=0,
+        le=1_000_000,
+    )
+    rate_strangers: int = _setting(
+        600,
+        "Failed attempts to be known, a minute, from one address. 0: any number.",
+        allowed="0 to 1000000",
+        ge=0,
+        le=1_000_000,
+    )
+    rate_without_redis: Literal["open", "closed"] = _setting(
+        "open",
+        "What holds while Redis is away: each API process counts for itself, or answers nobody.",
+        allowed="`open closed`",
+    )
     event_retention_hours: int = _setting(
         24,
         "Hours for which a subscriber may resume where it stopped.",

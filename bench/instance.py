@@ -164,6 +164,10 @@ def _environment(database_url: str, redis_url: str, token: str, port: int) -> di
         "TICKWHEEL_ADMIN_TOKEN": token,
         "TICKWHEEL_PORT": str(port),
         "TICKWHEEL_WORKER_PORT": "0",
+        # Counted as always, and never reached.
+        "TICKWHEEL_RATE_REQUESTS": "100000000",
+        "TICKWHEEL_RATE_MUTATIONS": "100000000",
+        "TICKWHEEL_RATE_BURST": "1000000",
     }
 
 

@@ -33,6 +33,7 @@ from app.schema.limits import MOST_VALUES, has_too_many_values
 from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
+from app.services.rates import Rate, Rates, RatesUnknown, Standing, TooMany
 from app.services.status import StatusReader
 
 MOST_BODY_BYTES = 1_000_000
@@ -41,6 +42,8 @@ JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
 HTML = "text/html"
+RATE_LIMITED = "RATE_LIMITED"
+UNCOUNTED_MESSAGE = "Requests cannot be counted, because Redis is away; try again shortly."
 _BY_GET = frozenset({OperationType.QUERY})
 _BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
 Result = TypeVar("Result")
@@ -79,6 +82,7 @@ class GraphQLEndpoint:
     status: StatusReader
     doorkeeper: Doorkeeper
     metrics: ApiMetrics
+    rates: Rates
     explorer: Callable[[Request], Awaitable[Response]] | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -97,6 +101,7 @@ class GraphQLEndpoint:
                 406, f"Accept {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.", code="NOT_ACCEPTABLE"
             )
         principal = await self._identify(request)
+        standing = await self._spend(Rate.REQUESTS, principal.name)
         ask = await read_ask(request)
         context = Context(self.runtime, self.hub, self.status, principal)
         if accepted == EVENT_STREAM:
@@ -105,7 +110,19 @@ class GraphQLEndpoint:
         result = await self._execute(request, ask, context)
         self.metrics.duration.observe(elapsed_seconds() - began)
         self.metrics.operations.labels("failed" if result.errors else "answered").inc()
-        return _respond(result, accepted)
+        return _respond(result, accepted, standing)
+
+    async def _spend(self, rate: Rate, whose: str) -> Standing | None:
+        try:
+            return await self.rates.spend(rate, whose)
+        except TooMany as error:
+            headers = {"Retry-After": str(error.standing.reset_seconds), **_told(error.standing)}
+            problem = HttpProblem(429, str(error), code=RATE_LIMITED)
+            problem.headers.update(headers)
+            raise problem from error
+        except RatesUnknown as error:
+            code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
+            raise HttpProblem(503, UNCOUNTED_MESSAGE, code=code, Retry_After="1") from error
 
     async def _identify(self, request: Request) -> Principal:
         headers = request.headers
@@ -118,6 +135,7 @@ class GraphQLEndpoint:
         try:
             principal = await self.doorkeeper.identify(credentials)
         except Unauthenticated as error:
+            await self._spend(Rate.STRANGERS, _address_of(request) or "unknown")
             raise HttpProblem(
                 401, str(error), code="UNAUTHENTICATED", WWW_Authenticate="Bearer"
             ) from error
@@ -128,8 +146,7 @@ class GraphQLEndpoint:
                 raise
             code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
             raise HttpProblem(503, AWAY_MESSAGE, code=code, Retry_After="1") from error
-        address = None if request.client is None else request.client.host
-        return principal.requesting(uuid4().hex[:16], address)
+        return principal.requesting(uuid4().hex[:16], _address_of(request))
 
     async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
         allowed = _BY_POST if request.method == "POST" else _BY_GET
@@ -139,6 +156,8 @@ class GraphQLEndpoint:
             raise _wrong_way(error.operation_type) from error
         if isinstance(ready, PreExecutionError):
             return ready
+        if ready.is_mutation:
+            await self._spend(Rate.MUTATIONS, context.principal.name)
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
                 return await _unless_gone(request, self.schema.run(ready, context))
@@ -270,7 +289,7 @@ def _wrong_way(operation_type: OperationType) -> HttpProblem:
     return HttpProblem(400, f"Subscribe over a WebSocket, or by POST with Accept: {EVENT_STREAM}.")
 
 
-def _respond(result: ExecutionResult, accepted: str) -> Response:
+def _respond(result: ExecutionResult, accepted: str, standing: Standing | None = None) -> Response:
     errors = [_formatted(error) for error in result.errors or ()]
     body: dict[str, Any] = {}
     if errors:
@@ -280,7 +299,22 @@ def _respond(result: ExecutionResult, accepted: str) -> Response:
     if result.extensions:
         body["extensions"] = result.extensions
     is_refused = is_request_error(result) and accepted == RESPONSE_JSON
-    return _json(body, accepted, status=400 if is_refused else 200)
+    return _json(body, accepted, status=400 if is_refused else 200, headers=_told(standing))
+
+
+def _told(standing: Standing | None) -> dict[str, str]:
+    """Return the headers that say how often somebody may still ask."""
+    if standing is None:
+        return {}
+    return {
+        "RateLimit-Limit": str(standing.limit),
+        "RateLimit-Remaining": str(standing.remaining),
+        "RateLimit-Reset": str(standing.reset_seconds),
+    }
+
+
+def _address_of(request: Request) -> str | None:
+    return None if request.client is None else request.client.host
 
 
 def is_request_error(result: ExecutionResult) -> bool:

@@ -33,16 +33,17 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.utils.aio import aclosing
 
 from app.core.clock import utc_now
-from app.core.errors import TickwheelError
+from app.core.errors import ErrorCode, TickwheelError
 from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
 from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
-from app.schema.executing import TickwheelSchema
-from app.schema.http import encode, format_result
+from app.schema.executing import Ready, TickwheelSchema
+from app.schema.http import RATE_LIMITED, UNCOUNTED_MESSAGE, encode, format_result
 from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
+from app.services.rates import Rate, Rates, RatesUnknown, TooMany
 from app.services.status import StatusReader
 
 MOST_MESSAGE_BYTES = 128_000
@@ -209,12 +210,32 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             await operation.send_initial_errors(ready.errors or [])
             return
         assert self.context.principal is not None
+        problem = await self._uncounted(self.context.principal, ready)
+        if problem is not None:
+            await operation.send_initial_errors([problem])
+            return
         context = Context(
             self.view.runtime, self.view.hub, self.view.status, self.context.principal
         )
         async with aclosing(self.view.checked.watch(ready, context)) as results:
             await self._send_result_stream(operation, results)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    async def _uncounted(self, principal: Principal, ready: Ready) -> GraphQLError | None:
+        """Return why the caller may not begin another operation now, or None."""
+        try:
+            await self.view.rates.spend(Rate.REQUESTS, principal.name)
+            if ready.is_mutation:
+                await self.view.rates.spend(Rate.MUTATIONS, principal.name)
+        except TooMany as error:
+            seconds = error.standing.reset_seconds
+            return GraphQLError(
+                str(error), extensions={"code": RATE_LIMITED, "retryAfterSeconds": seconds}
+            )
+        except RatesUnknown:
+            code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
+            return GraphQLError(UNCOUNTED_MESSAGE, extensions={"code": code})
+        return None
 
 
 class SocketView(GraphQL[SocketContext, None]):
@@ -231,6 +252,7 @@ class SocketView(GraphQL[SocketContext, None]):
         status: StatusReader,
         doorkeeper: Doorkeeper,
         metrics: ApiMetrics,
+        rates: Rates,
     ) -> None:
         super().__init__(
             schema,
@@ -244,6 +266,7 @@ class SocketView(GraphQL[SocketContext, None]):
         self.status = status
         self.doorkeeper = doorkeeper
         self.metrics = metrics
+        self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the protocol on one connection."""

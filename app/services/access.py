@@ -93,6 +93,11 @@ class Principal:
     request_id: str | None = None
     address: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Return what tells this caller from every other, in whatever project."""
+        return f"{self.actor['kind']}:{self.actor['id'] or self.actor['name']}"
+
     def may(self, role: Role) -> bool:
         """Return whether the caller's role includes `role`."""
         return _RANK[self.role] >= _RANK[role]
