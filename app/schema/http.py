@@ -67,9 +67,10 @@ class HttpProblem(Exception):
 class Ask:
     """The parameters of a GraphQL request."""
 
-    query: str
+    query: str | None
     variables: dict[str, Any] | None
     operation_name: str | None
+    document_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,13 @@ class GraphQLEndpoint:
     async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
         allowed = _BY_POST if request.method == "POST" else _BY_GET
         try:
-            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name, allowed)
+            ready = self.schema.make_ready(
+                ask.query,
+                ask.variables,
+                ask.operation_name,
+                allowed,
+                document_id=ask.document_id,
+            )
         except WrongType as error:
             raise _wrong_way(error.operation_type) from error
         if isinstance(ready, PreExecutionError):
@@ -209,7 +216,8 @@ def _preferred(request: Request) -> str | None:
 
 
 def _wants_page(request: Request) -> bool:
-    is_visit = request.method == "GET" and "query" not in request.query_params
+    asked = request.query_params
+    is_visit = request.method == "GET" and "query" not in asked and "documentId" not in asked
     return is_visit and HTML in request.headers.get("accept", "")
 
 
@@ -273,14 +281,17 @@ def _from_query(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 def _check(parameters: dict[str, Any]) -> Ask:
     query, name = parameters.get("query"), parameters.get("operationName")
-    if not isinstance(query, str) or not query:
+    document_id = parameters.get("documentId")
+    if not isinstance(document_id, str | None):
+        raise HttpProblem(400, "The parameter `documentId` must be a text.")
+    if not (isinstance(query, str) and query) and (query is not None or document_id is None):
         raise HttpProblem(400, "The parameter `query` must be a text.")
     if name is not None and not isinstance(name, str):
         raise HttpProblem(400, "The parameter `operationName` must be a text.")
     for each in ("variables", "extensions"):
         if not isinstance(parameters.get(each), dict | None):
             raise HttpProblem(400, f"The parameter `{each}` must be an object.")
-    return Ask(query, parameters.get("variables"), name)
+    return Ask(query, parameters.get("variables"), name, document_id)
 
 
 def _wrong_way(operation_type: OperationType) -> HttpProblem:
@@ -366,7 +377,9 @@ def format_result(result: ExecutionResult) -> dict[str, Any]:
 async def _server_sent_events(
     schema: TickwheelSchema, ask: Ask, context: Context
 ) -> AsyncIterator[bytes]:
-    ready = schema.make_ready(ask.query, ask.variables, ask.operation_name)
+    ready = schema.make_ready(
+        ask.query, ask.variables, ask.operation_name, document_id=ask.document_id
+    )
     if isinstance(ready, PreExecutionError):
         yield _event(ready)
     else:

@@ -75,6 +75,9 @@ class SizedWebSocket(WebSocket):
 class MaskedOperation(Operation[SocketContext, None]):
     """An operation whose faults are masked."""
 
+    # Set where the document is named instead of sent.
+    document_id: str | None = None
+
     async def send_initial_errors(self, errors: list[GraphQLError]) -> None:
         """Send why nothing was executed."""
         await super().send_initial_errors([to_graphql_error(error) for error in errors])
@@ -186,8 +189,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             await self.send_message({"id": id_, "type": "error", "payload": [error.formatted]})
             return
         operation = MaskedOperation(
-            self, id_, payload["query"], payload.get("variables"), payload.get("operationName")
+            self,
+            id_,
+            payload.get("query", ""),
+            payload.get("variables"),
+            payload.get("operationName"),
         )
+        operation.document_id = cast("dict[str, Any]", payload).get("documentId")
         self.operations[id_] = operation
         operation.task = asyncio.create_task(self.run_operation(operation))
         operation.task.add_done_callback(self._task_done)
@@ -195,6 +203,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
     async def run_operation(self, operation: Operation[SocketContext, None]) -> None:
         """Execute one operation in a context of its own, and say when it is over."""
         try:
+            assert isinstance(operation, MaskedOperation)
             await self._run(operation)
         except Exception as error:
             fault = GraphQLError(str(error), original_error=error)
@@ -202,9 +211,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
                 await operation.send_initial_errors([fault])
             self.operations.pop(operation.id, None)
 
-    async def _run(self, operation: Operation[SocketContext, None]) -> None:
+    async def _run(self, operation: MaskedOperation) -> None:
         ready = self.view.checked.make_ready(
-            operation.query, operation.variables, operation.operation_name
+            operation.query or None,
+            operation.variables,
+            operation.operation_name,
+            document_id=operation.document_id,
         )
         if isinstance(ready, PreExecutionError):
             await operation.send_initial_errors(ready.errors or [])
@@ -299,7 +311,10 @@ def malformed(message: object) -> str | None:
 def _malformed_payload(payload: object) -> str | None:
     if not isinstance(payload, dict):
         return "The payload must be an object"
-    if not isinstance(payload.get("query"), str):
+    document_id = payload.get("documentId")
+    if not isinstance(document_id, str | None):
+        return "The documentId must be a text"
+    if not isinstance(payload.get("query", document_id), str):
         return "The query must be a text"
     if not isinstance(payload.get("operationName"), str | None):
         return "The operationName must be a text"
