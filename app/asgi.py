@@ -26,11 +26,14 @@ from app.handlers.task_modules import check_signatures, load_modules
 from app.metrics import CONTENT_TYPE_LATEST, ApiMetrics
 from app.runtime import Runtime, open_runtime
 from app.schema import sessions
-from app.schema.errors import AWAY_MESSAGE, is_away
+from app.schema.errors import AWAY_MESSAGE
 from app.schema.explorer import explorer_page, explorer_routes
+from app.schema.groups import Groups
 from app.schema.http import GraphQLEndpoint
 from app.schema.schema import build_schema
+from app.schema.server_events import EventStreams
 from app.schema.sockets import SocketView
+from app.schema.visits import Visits
 from app.services import own_functions
 from app.services.access import Credentials, Doorkeeper, Unauthenticated
 from app.services.health.showing import read_families
@@ -41,6 +44,7 @@ from app.services.rates import RateLimits, Rates
 from app.services.single_sign_on import Grant, Provider, SingleSignOn
 from app.services.status import StatusReader
 from app.store.migrate import is_current
+from app.store.outages import is_away
 
 GRAPHQL_PATH = "/graphql"
 _CHECK_SECONDS = 5.0
@@ -59,8 +63,6 @@ class _Application:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._schema = build_schema()
-        if settings.persisted_documents is not None:
-            self._schema.persist(settings.persisted_documents, only=settings.persisted_only)
         self._metrics = ApiMetrics()
         self._migrated = False
         self._runtime: Runtime
@@ -120,6 +122,14 @@ class _Application:
             PermitStore(runtime.redis, prefix=self._settings.redis_prefix),
             _rate_limits(self._settings),
         )
+        visits = Visits(self._doorkeeper, self._hub)
+        groups = Groups(
+            self._schema,
+            runtime,
+            self._hub,
+            self._status,
+            most_subscriptions=self._settings.subscriptions_per_caller,
+        )
         self._endpoint = GraphQLEndpoint(
             self._schema,
             runtime,
@@ -128,14 +138,14 @@ class _Application:
             self._doorkeeper,
             self._metrics,
             rates,
+            EventStreams(groups, visits),
             explorer=explorer_page if self._settings.graphiql else None,
         )
         self._sockets = SocketView(
             self._schema,
-            runtime=runtime,
-            hub=self._hub,
-            status=self._status,
+            groups=groups,
             doorkeeper=self._doorkeeper,
+            visits=visits,
             metrics=self._metrics,
             rates=rates,
         )

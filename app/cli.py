@@ -35,7 +35,6 @@ class Process(StrEnum):
 
 _EXIT_FAILED = 1
 _EXIT_SETTINGS = 2
-_LARGEST_MESSAGE_BYTES = 128 * 1024
 # Less than what a supervisor waits: open subscriptions are closed, not waited for.
 _SHUTDOWN_SECONDS = 5
 
@@ -306,6 +305,7 @@ def _serve(settings: "Settings") -> None:
     import uvicorn
 
     from app.asgi import build_application
+    from app.schema.socket_protocol import SOCKET_OPTIONS
 
     application = build_application(settings)
     # What is loaded by now stays: a collector that walks over it stops every answer for 150 ms.
@@ -317,9 +317,8 @@ def _serve(settings: "Settings") -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        ws_max_size=_LARGEST_MESSAGE_BYTES,
-        ws_per_message_deflate=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        **SOCKET_OPTIONS,
     )
     server = uvicorn.Server(config)
     # When it has shut down, uvicorn raises the signal again; without a handler of ours that would

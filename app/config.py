@@ -238,17 +238,6 @@ class Settings(BaseModel):
         "Whether the API serves the GraphiQL explorer. `tickwheel dev` turns it on.",
         allowed="`true` or `false`",
     )
-    persisted_documents: Path | None = _setting(
-        None,
-        "Documents that clients name by `documentId` instead of sending them; read when the API "
-        "starts.",
-        allowed="a directory of `.graphql` files, or a JSON file of identifiers and documents",
-    )
-    persisted_only: Flag = _setting(
-        False,
-        "Whether nothing but these documents is executed. Needs `TICKWHEEL_PERSISTED_DOCUMENTS`.",
-        allowed="`true` or `false`",
-    )
     rate_requests: int = _setting(
         60_000,
         "Requests a minute that one caller may make, over all API processes. 0: any number.",
@@ -281,6 +270,13 @@ class Settings(BaseModel):
         "open",
         "What holds while Redis is away: each API process counts for itself, or answers nobody.",
         allowed="`open closed`",
+    )
+    subscriptions_per_caller: int = _setting(
+        5_000,
+        "How many subscriptions a caller may have open in one API process.",
+        allowed="1 to 1,000,000",
+        ge=1,
+        le=1_000_000,
     )
     event_retention_hours: int = _setting(
         24,
@@ -553,8 +549,6 @@ def _contradictions(settings: Settings) -> Iterator[Invalid]:
         yield _wrong("sweep_seconds", f"{settings.sweep_seconds:g}")
     if settings.allow_shell and not settings.allow_commands:
         yield _wrong("allow_shell", "true")
-    if settings.persisted_only and settings.persisted_documents is None:
-        yield _wrong("persisted_only", "true")
     if settings.jwt_issuer and not settings.jwt_audience:
         yield Invalid(
             "TICKWHEEL_JWT_ISSUER is set and TICKWHEEL_JWT_AUDIENCE is not. Allowed: both, or "

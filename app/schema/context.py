@@ -1,7 +1,7 @@
 """What every resolver is handed: the runtime, the caller, and loaders that live for one operation.
 
-A WebSocket carries many operations; each gets a context of its own, and a subscription renews the
-loaders for every message, since what they remember grows stale.
+A WebSocket carries many operations; each gets a context of its own, and so does every message of a
+subscription, since what the loaders remember grows stale.
 """
 
 from collections.abc import AsyncIterator
@@ -30,9 +30,9 @@ class Context:
         self.principal = principal
         self.loaders = Loaders(runtime.database, principal.project_id)
 
-    def renew_loaders(self) -> None:
-        """Forget what was loaded."""
-        self.loaders = Loaders(self.runtime.database, self.principal.project_id)
+    def renewed(self) -> "Context":
+        """Return the same without what was loaded."""
+        return Context(self.runtime, self.hub, self.status, self.principal)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[ReadConnection]:

@@ -12,23 +12,12 @@ from uuid import uuid4
 
 import strawberry
 import structlog
-from asyncpg.exceptions import CannotConnectNowError, PostgresConnectionError
 from graphql import GraphQLError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core import errors as core
 from app.core.errors import ErrorCode
+from app.store.outages import is_away
 
-_AWAY = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeoutError,
-    # What a connection attempt raises reaches us as the driver's own.
-    PostgresConnectionError,
-    CannotConnectNowError,
-    OSError,
-)
 AWAY_MESSAGE = "The database is away; try again shortly."
 _log = structlog.get_logger(__name__)
 
@@ -128,12 +117,6 @@ def to_user_errors(error: core.TickwheelError) -> list[UserError]:
     return [
         GenericError(code=error.code, message=error.message, path=path, retry_after=retry_after)
     ]
-
-
-def is_away(error: BaseException) -> bool:
-    """Return whether this was raised because the database cannot be reached."""
-    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return is_lost or isinstance(error, _AWAY)
 
 
 @asynccontextmanager

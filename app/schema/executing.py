@@ -5,12 +5,10 @@ that take longer than a small answer. Here a document comes from memory, is held
 and goes to the executor.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import isawaitable
-from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 import strawberry
@@ -28,7 +26,7 @@ from graphql import (
     OperationType,
     Undefined,
 )
-from graphql.execution import Executor, create_source_event_stream, map_source_to_response_event
+from graphql.execution import Executor
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionResult
@@ -37,7 +35,6 @@ from strawberry.types.execution import PreExecutionError
 from app.schema.context import Context
 from app.schema.documents import Documents, Prepared
 from app.schema.limits import MOST_ROWS, check_cost, check_variables
-from app.schema.persisted import PersistedDocuments, read_persisted
 
 BAD_INPUT = "BAD_USER_INPUT"
 ANY_TYPE: frozenset[OperationType] = frozenset(OperationType)
@@ -80,7 +77,6 @@ class TickwheelSchema(strawberry.Schema):
     """
 
     executor_class: type[Executor[Any]] = StrawberryGraphQLCoreExecutionContext
-    persisted = PersistedDocuments()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,29 +88,15 @@ class TickwheelSchema(strawberry.Schema):
         """Return the documents that were asked before."""
         return Documents(self._schema)
 
-    def persist(self, path: Path, *, only: bool) -> None:
-        """Know the documents at a path. Raises `InvalidInput`."""
-
-        def check(text: str) -> GraphQLError | None:
-            errors = self.documents.prepare(text).errors
-            return errors[0] if errors else None
-
-        self.persisted = read_persisted(path, only=only, check=check)
-
     def make_ready(
         self,
-        query: str | None,
+        query: str,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         allowed: Collection[OperationType] = ANY_TYPE,
-        *,
-        document_id: str | None = None,
     ) -> Ready | PreExecutionError:
         """Return the operation that is asked for, or why it is refused. May raise `WrongType`."""
-        text = self.persisted.text_of(query, document_id)
-        if isinstance(text, GraphQLError):
-            return _refused(text)
-        prepared = self.documents.prepare(text)
+        prepared = self.documents.prepare(query)
         if prepared.errors:
             return _refused(*prepared.errors)
         operation = prepared.operation(operation_name)
@@ -130,7 +112,7 @@ class TickwheelSchema(strawberry.Schema):
 
     async def run(self, ready: Ready, context: Context) -> ExecutionResult:
         """Return the result of a query or mutation."""
-        executor = self._executor(ready, context)
+        executor = self.executor(ready, context)
         if isinstance(executor, PreExecutionError):
             return executor
         try:
@@ -142,29 +124,8 @@ class TickwheelSchema(strawberry.Schema):
         assert isinstance(result, CoreResult), "nothing is deferred"
         return ExecutionResult(result.data, result.errors, extensions=cost_of(ready.cost))
 
-    async def watch(self, ready: Ready, context: Context) -> AsyncGenerator[ExecutionResult]:
-        """Yield the results of an operation: one, or those of a subscription as they come."""
-        if not ready.is_subscription:
-            yield await self.run(ready, context)
-            return
-        executor = self._executor(ready, context)
-        if isinstance(executor, PreExecutionError):
-            yield executor
-            return
-        source = create_source_event_stream(executor)
-        if isawaitable(source):
-            source = await cast("Awaitable[CoreResult | AsyncIterator[Any]]", source)
-        if isinstance(source, CoreResult):
-            yield PreExecutionError(data=None, errors=source.errors)
-            return
-        try:
-            async with aclosing(map_source_to_response_event(executor, source)) as results:
-                async for result in results:
-                    yield ExecutionResult(result.data, result.errors)
-        except Exception as error:
-            yield ExecutionResult(data=None, errors=[_fault(error)])
-
-    def _executor(self, ready: Ready, context: Context) -> Executor[Any] | PreExecutionError:
+    def executor(self, ready: Ready, context: Context) -> Executor[Any] | PreExecutionError:
+        """Return what executes an operation, or what is wrong with its variables."""
         assert ready.prepared.document is not None, "what has no document is not ready"
         name = ready.operation.name
         executor = self.executor_class.build(

@@ -7,18 +7,16 @@ that wants the explorer's page.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
 import structlog
-from graphql import GraphQLError, OperationType
+from graphql import OperationType
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
@@ -27,14 +25,17 @@ from app.core.errors import ErrorCode, TickwheelError
 from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
-from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
+from app.schema.errors import AWAY_MESSAGE
 from app.schema.executing import TickwheelSchema, WrongType
 from app.schema.limits import MOST_VALUES, has_too_many_values
+from app.schema.results import encode, format_error
+from app.schema.server_events import EventStreams
 from app.schema.sessions import session_of
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
 from app.services.live.hub import FeedHub
 from app.services.rates import Rate, Rates, RatesUnknown, Standing, TooMany
 from app.services.status import StatusReader
+from app.store.outages import is_away
 
 MOST_BODY_BYTES = 1_000_000
 OPERATION_SECONDS = 30.0
@@ -67,10 +68,9 @@ class HttpProblem(Exception):
 class Ask:
     """The parameters of a GraphQL request."""
 
-    query: str | None
+    query: str
     variables: dict[str, Any] | None
     operation_name: str | None
-    document_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class GraphQLEndpoint:
     doorkeeper: Doorkeeper
     metrics: ApiMetrics
     rates: Rates
+    events: EventStreams
     explorer: Callable[[Request], Awaitable[Response]] | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -101,12 +102,16 @@ class GraphQLEndpoint:
             raise HttpProblem(
                 406, f"Accept {RESPONSE_JSON}, {JSON} or {EVENT_STREAM}.", code="NOT_ACCEPTABLE"
             )
-        principal = await self._identify(request)
+        credentials = _credentials(request)
+        principal = await self._identify(request, credentials)
         standing = await self._spend(Rate.REQUESTS, principal.name)
         ask = await read_ask(request)
-        context = Context(self.runtime, self.hub, self.status, principal)
         if accepted == EVENT_STREAM:
-            return await self._stream(request, ask, context)
+            if request.method != "POST":
+                raise HttpProblem(405, "A stream is asked for by POST.", Allow="POST")
+            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name)
+            return self.events.respond(ready, credentials, principal)
+        context = Context(self.runtime, self.hub, self.status, principal)
         began = elapsed_seconds()
         result = await self._execute(request, ask, context)
         self.metrics.duration.observe(elapsed_seconds() - began)
@@ -125,14 +130,7 @@ class GraphQLEndpoint:
             code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
             raise HttpProblem(503, UNCOUNTED_MESSAGE, code=code, Retry_After="1") from error
 
-    async def _identify(self, request: Request) -> Principal:
-        headers = request.headers
-        credentials = Credentials(
-            headers.get("authorization"),
-            headers.get("x-tickwheel-project"),
-            # A GET may come from a link, and changes nothing; it still shows nothing by a cookie.
-            session=session_of(request) if request.method == "POST" else None,
-        )
+    async def _identify(self, request: Request, credentials: Credentials) -> Principal:
         try:
             principal = await self.doorkeeper.identify(credentials)
         except Unauthenticated as error:
@@ -152,13 +150,7 @@ class GraphQLEndpoint:
     async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
         allowed = _BY_POST if request.method == "POST" else _BY_GET
         try:
-            ready = self.schema.make_ready(
-                ask.query,
-                ask.variables,
-                ask.operation_name,
-                allowed,
-                document_id=ask.document_id,
-            )
+            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name, allowed)
         except WrongType as error:
             raise _wrong_way(error.operation_type) from error
         if isinstance(ready, PreExecutionError):
@@ -172,31 +164,14 @@ class GraphQLEndpoint:
             message = f"The operation took longer than {OPERATION_SECONDS:g} s."
             raise HttpProblem(504, message, code="TIMEOUT") from error
 
-    async def _stream(self, request: Request, ask: Ask, context: Context) -> Response:
-        if request.method != "POST":
-            raise HttpProblem(405, "A stream is asked for by POST.", Allow="POST")
-        return _EventStream(
-            _server_sent_events(self.schema, ask, context),
-            media_type=EVENT_STREAM,
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
 
-
-class _EventStream(StreamingResponse):
-    """Ends when the client leaves; Starlette's own notices that when there is something to send."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events."""
-        sending = asyncio.ensure_future(self.stream_response(send))
-        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await sending
+def _credentials(request: Request) -> Credentials:
+    return Credentials(
+        request.headers.get("authorization"),
+        request.headers.get("x-tickwheel-project"),
+        # A GET may come from a link, and changes nothing; it still shows nothing by a cookie.
+        session=session_of(request) if request.method == "POST" else None,
+    )
 
 
 def _preferred(request: Request) -> str | None:
@@ -216,8 +191,7 @@ def _preferred(request: Request) -> str | None:
 
 
 def _wants_page(request: Request) -> bool:
-    asked = request.query_params
-    is_visit = request.method == "GET" and "query" not in asked and "documentId" not in asked
+    is_visit = request.method == "GET" and "query" not in request.query_params
     return is_visit and HTML in request.headers.get("accept", "")
 
 
@@ -281,17 +255,14 @@ def _from_query(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 def _check(parameters: dict[str, Any]) -> Ask:
     query, name = parameters.get("query"), parameters.get("operationName")
-    document_id = parameters.get("documentId")
-    if not isinstance(document_id, str | None):
-        raise HttpProblem(400, "The parameter `documentId` must be a text.")
-    if not (isinstance(query, str) and query) and (query is not None or document_id is None):
+    if not isinstance(query, str) or not query:
         raise HttpProblem(400, "The parameter `query` must be a text.")
     if name is not None and not isinstance(name, str):
         raise HttpProblem(400, "The parameter `operationName` must be a text.")
     for each in ("variables", "extensions"):
         if not isinstance(parameters.get(each), dict | None):
             raise HttpProblem(400, f"The parameter `{each}` must be an object.")
-    return Ask(query, parameters.get("variables"), name, document_id)
+    return Ask(query, parameters.get("variables"), name)
 
 
 def _wrong_way(operation_type: OperationType) -> HttpProblem:
@@ -301,7 +272,7 @@ def _wrong_way(operation_type: OperationType) -> HttpProblem:
 
 
 def _respond(result: ExecutionResult, accepted: str, standing: Standing | None = None) -> Response:
-    errors = [_formatted(error) for error in result.errors or ()]
+    errors = [format_error(error) for error in result.errors or ()]
     body: dict[str, Any] = {}
     if errors:
         body["errors"] = errors
@@ -355,42 +326,6 @@ def _json(
             **(headers or {}),
         },
     )
-
-
-def encode(value: object) -> bytes:
-    """Return a value as JSON."""
-    return orjson.dumps(value, default=str)
-
-
-def _formatted(error: GraphQLError) -> dict[str, Any]:
-    return dict(to_graphql_error(error).formatted)
-
-
-def format_result(result: ExecutionResult) -> dict[str, Any]:
-    """Return one result of a stream as a message's payload."""
-    payload: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        payload["errors"] = [_formatted(error) for error in result.errors]
-    return payload
-
-
-async def _server_sent_events(
-    schema: TickwheelSchema, ask: Ask, context: Context
-) -> AsyncIterator[bytes]:
-    ready = schema.make_ready(
-        ask.query, ask.variables, ask.operation_name, document_id=ask.document_id
-    )
-    if isinstance(ready, PreExecutionError):
-        yield _event(ready)
-    else:
-        async with aclosing(schema.watch(ready, context)) as results:
-            async for result in results:
-                yield _event(result)
-    yield b"event: complete\ndata:\n\n"
-
-
-def _event(result: ExecutionResult) -> bytes:
-    return b"event: next\ndata: " + encode(format_result(result)) + b"\n\n"
 
 
 async def _unless_gone(request: Request, work: Awaitable[Result]) -> Result:

@@ -14,9 +14,10 @@ from starlette.responses import JSONResponse, Response
 from app.core.errors import ErrorCode
 from app.listening import is_loopback
 from app.runtime import Runtime
-from app.schema.errors import AWAY_MESSAGE, is_away
+from app.schema.errors import AWAY_MESSAGE
 from app.services.access import Unauthenticated
 from app.services.browser_sessions import SESSION_LASTS, begin_session, end_session
+from app.store.outages import is_away
 
 COOKIE = "tickwheel_session"
 _MOST_BODY_BYTES = 1_000

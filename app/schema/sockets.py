@@ -7,17 +7,16 @@ the socket lives.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from graphql import GraphQLError
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http.exceptions import NonJsonMessageReceived
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -28,64 +27,52 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     Message,
     SubscribeMessage,
 )
-from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
-from strawberry.utils.aio import aclosing
 
-from app.core.clock import utc_now
 from app.core.errors import ErrorCode, TickwheelError
 from app.metrics import ApiMetrics
-from app.runtime import Runtime
-from app.schema.context import Context
-from app.schema.errors import AWAY_MESSAGE, is_away, to_graphql_error
+from app.schema.errors import AWAY_MESSAGE, to_graphql_error
 from app.schema.executing import Ready, TickwheelSchema
-from app.schema.http import RATE_LIMITED, UNCOUNTED_MESSAGE, encode, format_result
+from app.schema.groups import Groups, Payload, Refused
+from app.schema.http import RATE_LIMITED, UNCOUNTED_MESSAGE
+from app.schema.results import encode
 from app.schema.sessions import session_of
+from app.schema.visits import Visit, Visits
 from app.services.access import Credentials, Doorkeeper, Principal, Unauthenticated
-from app.services.live.hub import FeedHub
 from app.services.rates import Rate, Rates, RatesUnknown, TooMany
-from app.services.status import StatusReader
+from app.store.outages import is_away
 
-MOST_MESSAGE_BYTES = 128_000
 MOST_OPERATIONS = 100
 INIT_TIMEOUT = timedelta(seconds=10)
-RECHECK_SECONDS = 30.0
 
 
 class SocketContext:
     """What is known of one socket: where it came from and, once it said so, who it is."""
 
+    __slots__ = ("principal", "websocket")
+
     def __init__(self, websocket: WebSocket) -> None:
         self.websocket = websocket
-        self.credentials: Credentials | None = None
         self.principal: Principal | None = None
 
 
-class SizedWebSocket(WebSocket):
-    """Bounds the size of a message."""
+class SocketOperation(Operation[SocketContext, None]):
+    """One operation of a socket."""
 
-    async def receive_text(self) -> str:
-        """Return the next message, unless it is too big."""
-        text = await super().receive_text()
-        if len(text) > MOST_MESSAGE_BYTES:
-            raise NonJsonMessageReceived
-        return text
+    __slots__ = ("_head",)
 
-
-class MaskedOperation(Operation[SocketContext, None]):
-    """An operation whose faults are masked."""
-
-    # Set where the document is named instead of sent.
-    document_id: str | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head = f'{{"id":{encode(self.id).decode()},"type":"next","payload":'
 
     async def send_initial_errors(self, errors: list[GraphQLError]) -> None:
-        """Send why nothing was executed."""
+        """Send why nothing, or nothing more, comes of it."""
         await super().send_initial_errors([to_graphql_error(error) for error in errors])
 
-    async def send_next(self, execution_result: ExecutionResult) -> None:
-        """Send one result."""
-        payload = cast("Any", format_result(execution_result))
-        await self.send_operation_message({"id": self.id, "type": "next", "payload": payload})
+    async def send_payload(self, payload: Payload) -> None:
+        """Send one result, as text: bytes would make a binary frame."""
+        if not self.completed:
+            text = f"{self._head}{payload}}}"
+            await self.handler.context.websocket.send({"type": "websocket.send", "text": text})
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
@@ -96,20 +83,17 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._recheck: asyncio.Task[None] | None = None
+        self._visit: Visit | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def handle(self) -> None:
         """Run the protocol until the socket closes."""
-        with self.view.metrics.sockets.track_inprogress():
-            await super().handle()
-
-    async def shutdown(self) -> None:
-        """End everything that belongs to the socket."""
-        if self._recheck is not None:
-            self._recheck.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._recheck
-        await super().shutdown()
+        try:
+            with self.view.metrics.sockets.track_inprogress():
+                await super().handle()
+        finally:
+            if self._visit is not None:
+                self._visit.end()
 
     async def handle_message(self, message: Message) -> None:
         """Handle one message that is well formed."""
@@ -124,12 +108,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         if self.connection_init_received:
             await self.websocket.close(code=4429, reason="Too many initialisation requests")
             return
-        self.context.credentials = self._credentials(message.get("payload") or {})
+        credentials = self._credentials(message.get("payload") or {})
         try:
-            principal = await self.view.doorkeeper.identify(self.context.credentials)
+            principal = await self.view.doorkeeper.identify(credentials)
         except (Unauthenticated, TickwheelError) as error:
             self.connection_init_received = True
-            await self.websocket.close(code=4403, reason=f"Forbidden: {error}"[:120])
+            await self._forbid(str(error))
             return
         except Exception as error:
             if not is_away(error):
@@ -142,8 +126,15 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         self.context.principal = principal.requesting(
             uuid4().hex[:16], None if client is None else client.host
         )
-        self._recheck = asyncio.create_task(self._check_again())
+        self._visit = self.view.visits.begin(credentials, principal, self._dismiss)
         await super().handle_connection_init({"type": "connection_init", "payload": {}})
+
+    def _dismiss(self, reason: str) -> None:
+        self._closing = asyncio.create_task(self._forbid(reason))
+        self._closing.add_done_callback(self._task_done)
+
+    async def _forbid(self, reason: str) -> None:
+        await self.websocket.close(code=4403, reason=f"Forbidden: {reason}"[:120])
 
     def _credentials(self, payload: Mapping[str, object]) -> Credentials:
         """Return what the payload says; the headers count where it says nothing."""
@@ -155,22 +146,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             project if isinstance(project, str) else None,
             session=session_of(self.context.websocket),
         )
-
-    async def _check_again(self) -> None:
-        """Close the socket with 4403 when its token expires or is revoked."""
-        while True:
-            assert self.context.principal is not None
-            assert self.context.credentials is not None
-            await asyncio.sleep(_until_next_check(self.context.principal))
-            try:
-                await self.view.doorkeeper.identify(self.context.credentials)
-            except (Unauthenticated, TickwheelError) as error:
-                await self.websocket.close(code=4403, reason=f"Forbidden: {error}"[:120])
-                return
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                await asyncio.sleep(1)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation."""
@@ -188,14 +163,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             )
             await self.send_message({"id": id_, "type": "error", "payload": [error.formatted]})
             return
-        operation = MaskedOperation(
-            self,
-            id_,
-            payload.get("query", ""),
-            payload.get("variables"),
-            payload.get("operationName"),
+        operation = SocketOperation(
+            self, id_, payload["query"], payload.get("variables"), payload.get("operationName")
         )
-        operation.document_id = cast("dict[str, Any]", payload).get("documentId")
         self.operations[id_] = operation
         operation.task = asyncio.create_task(self.run_operation(operation))
         operation.task.add_done_callback(self._task_done)
@@ -203,7 +173,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
     async def run_operation(self, operation: Operation[SocketContext, None]) -> None:
         """Execute one operation in a context of its own, and say when it is over."""
         try:
-            assert isinstance(operation, MaskedOperation)
             await self._run(operation)
         except Exception as error:
             fault = GraphQLError(str(error), original_error=error)
@@ -211,27 +180,28 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
                 await operation.send_initial_errors([fault])
             self.operations.pop(operation.id, None)
 
-    async def _run(self, operation: MaskedOperation) -> None:
-        ready = self.view.checked.make_ready(
-            operation.query or None,
-            operation.variables,
-            operation.operation_name,
-            document_id=operation.document_id,
-        )
-        if isinstance(ready, PreExecutionError):
-            await operation.send_initial_errors(ready.errors or [])
-            return
+    async def _run(self, operation: Operation[SocketContext, None]) -> None:
+        assert isinstance(operation, SocketOperation)
         assert self.context.principal is not None
-        problem = await self._uncounted(self.context.principal, ready)
-        if problem is not None:
-            await operation.send_initial_errors([problem])
+        try:
+            payloads = await self._open(operation, self.context.principal)
+            async with aclosing(payloads):
+                async for payload in payloads:
+                    await operation.send_payload(payload)
+        except Refused as refused:
+            await operation.send_initial_errors(refused.errors)
             return
-        context = Context(
-            self.view.runtime, self.view.hub, self.view.status, self.context.principal
-        )
-        async with aclosing(self.view.checked.watch(ready, context)) as results:
-            await self._send_result_stream(operation, results)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
+
+    async def _open(
+        self, operation: SocketOperation, principal: Principal
+    ) -> AsyncGenerator[Payload]:
+        ready = self.view.checked.make_ready(
+            operation.query, operation.variables, operation.operation_name
+        )
+        if isinstance(ready, Ready) and (problem := await self._uncounted(principal, ready)):
+            raise Refused([problem])
+        return await self.view.groups.open(ready, principal)
 
     async def _uncounted(self, principal: Principal, ready: Ready) -> GraphQLError | None:
         """Return why the caller may not begin another operation now, or None."""
@@ -259,10 +229,9 @@ class SocketView(GraphQL[SocketContext, None]):
         self,
         schema: TickwheelSchema,
         *,
-        runtime: Runtime,
-        hub: FeedHub,
-        status: StatusReader,
+        groups: Groups,
         doorkeeper: Doorkeeper,
+        visits: Visits,
         metrics: ApiMetrics,
         rates: Rates,
     ) -> None:
@@ -273,16 +242,15 @@ class SocketView(GraphQL[SocketContext, None]):
             connection_init_wait_timeout=INIT_TIMEOUT,
         )
         self.checked = schema
-        self.runtime = runtime
-        self.hub = hub
-        self.status = status
+        self.groups = groups
         self.doorkeeper = doorkeeper
+        self.visits = visits
         self.metrics = metrics
         self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the protocol on one connection."""
-        await self.run(SizedWebSocket(scope, receive, send))
+        await self.run(WebSocket(scope, receive, send))
 
     async def get_context(self, request: Any, response: Any) -> SocketContext:
         """Return what is known of a new socket."""
@@ -311,10 +279,7 @@ def malformed(message: object) -> str | None:
 def _malformed_payload(payload: object) -> str | None:
     if not isinstance(payload, dict):
         return "The payload must be an object"
-    document_id = payload.get("documentId")
-    if not isinstance(document_id, str | None):
-        return "The documentId must be a text"
-    if not isinstance(payload.get("query", document_id), str):
+    if not isinstance(payload.get("query"), str):
         return "The query must be a text"
     if not isinstance(payload.get("operationName"), str | None):
         return "The operationName must be a text"
@@ -322,10 +287,3 @@ def _malformed_payload(payload: object) -> str | None:
         if not isinstance(payload.get(name), dict | None):
             return f"The {name} must be an object"
     return None
-
-
-def _until_next_check(principal: Principal) -> float:
-    if principal.expires_at is None:
-        return RECHECK_SECONDS
-    left = (principal.expires_at - utc_now()).total_seconds()
-    return max(0.05, min(RECHECK_SECONDS, left))

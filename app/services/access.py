@@ -8,11 +8,12 @@ SHA-256, in constant time. Every service asks `Principal.require` before it does
 """
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import Enum
 from hashlib import sha256
 from secrets import token_urlsafe
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -42,8 +43,13 @@ _MAY = {
     Role.EDITOR: "create and change",
     Role.ADMIN: "administer",
 }
-
-
+# What of a principal tells who it is, and not what it may do; with what stands there for nobody.
+_PERSONAL: dict[str, Any] = {
+    "actor": ActorRecord(kind=ActorKind.SYSTEM.value, id=None, name="subscribers"),
+    "expires_at": None,
+    "request_id": None,
+    "address": None,
+}
 _log = structlog.get_logger(__name__)
 
 
@@ -118,6 +124,21 @@ class Principal:
                 "This concerns every project: it takes a token of the instance's administrator, "
                 "one that is bound to no project."
             )
+
+    @property
+    def caller(self) -> tuple[str, str | None]:
+        """Return who it is, for counting what is theirs."""
+        return self.actor["kind"], self.actor["id"]
+
+    @property
+    def rights(self) -> tuple[object, ...]:
+        """Return what two callers have in common who may see and do the same."""
+        names = (each.name for each in fields(self) if each.name not in _PERSONAL)
+        return tuple(getattr(self, name) for name in names)
+
+    def unnamed(self) -> "Principal":
+        """Return a caller with the same rights who is nobody in particular."""
+        return replace(self, **_PERSONAL)
 
     def requesting(self, request_id: str, address: str | None) -> "Principal":
         """Return the same caller, making a certain request."""

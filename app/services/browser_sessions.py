@@ -14,9 +14,11 @@ from app.models import ApiToken
 from app.models.columns import ActorRecord
 from app.runtime import Runtime
 from app.services.access import Refusal, TokenText, Unauthenticated, issue_token
+from app.services.tokens import token_revoked
 from app.services.writing import Subject
 from app.store.audit import audit_entry, record_audit
 from app.store.database import Database
+from app.store.events import record_changes
 from app.store.instants import read_now
 from app.store.login_codes import insert_code, take_code
 from app.store.tokens import lock_token, revoke_token
@@ -67,7 +69,10 @@ async def end_session(runtime: Runtime, text: str) -> None:
         if row is None or row.secret_hash != token.secret_hash or row.revoked_at is not None:
             return
         await revoke_token(transaction, row.id)
+        change = token_revoked(row)
+        await record_changes(transaction, [change])
         await record_audit(transaction, [_entry(row, "logout", "Signed out")])
+    runtime.announce_soon([change])
 
 
 def _hash_of(code: str) -> bytes:

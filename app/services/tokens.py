@@ -1,14 +1,14 @@
 """Hand out bearer tokens, and take them back.
 
 A token's text is shown once, when it is made; only the SHA-256 of its secret is kept. A revoked one
-is refused from the next request on, and open subscriptions of it are closed when it is checked
-again.
+is refused from the next request on, and its open connections are closed.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from app.core.changes import INSTANCE, Change
 from app.core.errors import Invalid, LimitExceeded, NotFound, StateConflict
 from app.core.ids import Kind, public_id
 from app.core.vocabulary import Role
@@ -19,6 +19,7 @@ from app.services.complaints import Complaints
 from app.services.rules import check_name
 from app.services.writing import Subject, note_audit
 from app.store.database import ReadConnection
+from app.store.events import record_changes
 from app.store.instants import read_now
 from app.store.tokens import count_standing_tokens, lock_token, read_tokens, revoke_token
 
@@ -80,11 +81,20 @@ async def revoke(runtime: Runtime, principal: Principal, token_id: UUID) -> ApiT
                 path=("id",),
             )
         token = await revoke_token(transaction, token_id)
+        change = token_revoked(token)
+        await record_changes(transaction, [change])
         summary = f"Revoked the token {token.name!r}"
         await note_audit(
             transaction, principal, "apiTokenRevoke", Subject.TOKEN, [(token.id, summary)]
         )
+    runtime.announce_soon([change])
     return token
+
+
+def token_revoked(token: ApiToken) -> Change:
+    """Return the event that ends the connections of a token."""
+    project_id = token.project_id or INSTANCE
+    return Change(project_id, Subject.TOKEN.value, "REVOKED", (token.id,), (1,))
 
 
 async def list_tokens(connection: ReadConnection, principal: Principal) -> list[ApiToken]:

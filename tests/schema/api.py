@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from app.asgi import build_application
 from app.config import Settings
 from app.runtime import Runtime, open_runtime
+from app.schema.socket_protocol import SOCKET_OPTIONS
 
 ADMIN_TOKEN = "test-admin-token-" + "0" * 32
 WAIT_SECONDS = 10.0
@@ -33,14 +34,18 @@ def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serving(application: Starlette) -> AsyncIterator[int]:
+async def serving(application: Starlette, **options: Any) -> AsyncIterator[int]:
     """Serve an application on a free port of the loopback interface."""
     listener = socket.create_server(("127.0.0.1", 0))
     # asyncio does this only for sockets that name their protocol; without it an answer that is
     # written in two parts waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
-        application, lifespan="on", log_level="warning", timeout_graceful_shutdown=1
+        application,
+        lifespan="on",
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        **{**SOCKET_OPTIONS, **options},
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listener]))
@@ -157,6 +162,11 @@ class Stream:
     def __init__(self, connection: websockets.ClientConnection, patience_seconds: float) -> None:
         self._connection = connection
         self._patience_seconds = patience_seconds
+
+    async def drop(self) -> None:
+        """Cut the connection, without a word."""
+        self._connection.transport.abort()
+        await self._connection.wait_closed()
 
     def __aiter__(self) -> Self:
         return self

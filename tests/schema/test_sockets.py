@@ -155,10 +155,10 @@ async def test_completed_subscription_frees_its_feed(api: Api) -> None:
     async with api.socket() as connection:
         await connection.send(json.dumps(SUBSCRIBE))
         assert (await take(connection))["type"] == "next"
-        assert await _subscribers(api) == 1
+        assert await subscribers(api) == 1
         await connection.send(json.dumps({"id": "1", "type": "complete"}))
         async with asyncio.timeout(WAIT_SECONDS):
-            while await _subscribers(api):
+            while await subscribers(api):
                 pass
 
 
@@ -261,7 +261,8 @@ async def test_pip_gql_watches_a_run(api: Api) -> None:
         await messages.aclose()
 
 
-async def _subscribers(api: Api) -> int:
+async def subscribers(api: Api) -> int:
+    """Return how many the server says it has."""
     headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
     async with api.http.get(f"http://127.0.0.1:{api.port}/metrics", headers=headers) as response:
         page = await response.text()

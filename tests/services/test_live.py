@@ -18,17 +18,10 @@ from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.live.hub import FeedHub
 from app.services.live.mailbox import MOST_WAITING
+from app.services.live.messages import Changed, Gone, Message, Started, StartedAnew, StillHere
 from app.services.live.positions import BadPosition, Cursor, Snapshot
 from app.services.live.topics import RunTopic
-from app.services.live.watching import (
-    Changed,
-    Gone,
-    Message,
-    Started,
-    StartedAnew,
-    StillHere,
-    watch,
-)
+from app.services.live.watching import watch
 from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.filters import RunFilter

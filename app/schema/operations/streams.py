@@ -1,11 +1,12 @@
 """Subscriptions: first what there is, then every change."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeVar
 
 import strawberry
 import structlog
@@ -14,8 +15,8 @@ from app.core.clock import elapsed_seconds
 from app.core.errors import Invalid
 from app.core.ids import Kind
 from app.core.vocabulary import LogLevel
+from app.models import HealthFinding as Finding
 from app.schema.context import Context, Info
-from app.schema.errors import is_away
 from app.schema.ids import from_id
 from app.schema.inputs.filters import RunFilter, ScheduleFilter
 from app.schema.scalars import Cursor
@@ -32,12 +33,17 @@ from app.schema.types.streams import (
 )
 from app.services.live.log_reading import WatchedLog
 from app.services.live.log_watching import watch_log
+from app.services.live.messages import Changed, Started
+from app.services.live.messages import Message as TopicMessage
 from app.services.live.topics import FindingTopic, RunTopic, ScheduleTopic
-from app.services.live.watching import Changed, Started, watch
+from app.services.live.watching import watch
 from app.store import filters as store
+from app.store.outages import is_away
 
 _AT_LEAST_EVERY = 15.0
 _LOOK_EVERY = 5.0
+Message = TypeVar("Message")
+Shown = TypeVar("Shown")
 _log = structlog.get_logger(__name__)
 After = Annotated[
     Cursor | None,
@@ -81,10 +87,7 @@ class Streams:
             else from_id(Kind.SCHEDULE, schedule_id, "scheduleId"),
         )
         messages = watch(info.context.hub, topic, after=after, snapshot=snapshot)
-        async with aclosing(messages):
-            async for message in messages:
-                info.context.renew_loaders()
-                yield run_message(message)
+        return _shown(messages, run_message)
 
     @strawberry.subscription(
         description="Schedules: a snapshot, then changes. With `after` (the last cursor seen): "
@@ -104,10 +107,7 @@ class Streams:
         narrowed = store.ScheduleFilter() if filter is None else filter.read()
         topic = ScheduleTopic(context.principal.project_id, narrowed)
         messages = watch(context.hub, topic, after=after, snapshot=snapshot)
-        async with aclosing(messages):
-            async for message in messages:
-                context.renew_loaders()
-                yield schedule_message(message, context.principal)
+        return _shown(messages, partial(schedule_message, principal=context.principal))
 
     @strawberry.subscription(
         description="The log of a run: what there is, then each line; it completes after "
@@ -138,10 +138,7 @@ class Streams:
             from_id(Kind.RUN, run_id, "runId"),
             levels_from(min_level),
         )
-        messages = watch_log(info.context.hub, watched, after=after, tail=tail)
-        async with aclosing(messages):
-            async for message in messages:
-                yield log_message(message)
+        return _shown(watch_log(info.context.hub, watched, after=after, tail=tail), log_message)
 
     @strawberry.subscription(
         description="Findings about the project's schedules and the instance: the open ones at "
@@ -150,15 +147,7 @@ class Streams:
     async def health_finding_changed(self, info: Info) -> AsyncGenerator[HealthFinding]:
         """Watch findings."""
         topic = FindingTopic(info.context.principal.project_id)
-        messages = watch(info.context.hub, topic, after=None, snapshot=True)
-        async with aclosing(messages):
-            async for message in messages:
-                info.context.renew_loaders()
-                if isinstance(message, Started):
-                    for row in message.rows:
-                        yield HealthFinding.of(row)
-                elif isinstance(message, Changed):
-                    yield HealthFinding.of(message.row)
+        return _findings(watch(info.context.hub, topic, after=None, snapshot=True))
 
     @strawberry.subscription(
         description="The instance's status: now, then on change, at most once per `minInterval`, "
@@ -175,14 +164,41 @@ class Streams:
         pause = (timedelta(seconds=1) if min_interval is None else min_interval).total_seconds()
         if not 0.1 <= pause <= _AT_LEAST_EVERY:
             raise Invalid("minInterval lies between PT0.1S and PT15S.", path=("minInterval",))
-        told, told_at = None, 0.0
-        while True:
-            status = await _read_status(info.context, pause)
-            essence = _essence(status)
-            if essence != told or elapsed_seconds() - told_at >= _AT_LEAST_EVERY:
-                told, told_at = essence, elapsed_seconds()
-                yield status
-            await _wait_for_news(info.context, pause, told_at + _AT_LEAST_EVERY)
+        return _statuses(info.context, pause)
+
+
+# A stream lives long: its resolver hands it over and lets go of everything else.
+
+
+async def _shown(
+    messages: AsyncGenerator[Message], show: Callable[[Message], Shown]
+) -> AsyncGenerator[Shown]:
+    async with aclosing(messages):
+        async for message in messages:
+            yield show(message)
+
+
+async def _findings(
+    messages: AsyncGenerator[TopicMessage[Finding]],
+) -> AsyncGenerator[HealthFinding]:
+    async with aclosing(messages):
+        async for message in messages:
+            if isinstance(message, Started):
+                for row in message.rows:
+                    yield HealthFinding.of(row)
+            elif isinstance(message, Changed):
+                yield HealthFinding.of(message.row)
+
+
+async def _statuses(context: Context, pause: float) -> AsyncGenerator[SchedulerStatus]:
+    told, told_at = None, 0.0
+    while True:
+        status = await _read_status(context, pause)
+        essence = _essence(status)
+        if essence != told or elapsed_seconds() - told_at >= _AT_LEAST_EVERY:
+            told, told_at = essence, elapsed_seconds()
+            yield status
+        await _wait_for_news(context, pause, told_at + _AT_LEAST_EVERY)
 
 
 async def _read_status(context: Context, pause: float) -> SchedulerStatus:

@@ -15,7 +15,16 @@ from app.schema.types.logs import LogLine
 from app.schema.types.runs import Run
 from app.schema.types.schedules import Schedule
 from app.services.access import Principal
-from app.services.live import log_watching, watching
+from app.services.live import log_watching
+from app.services.live.messages import (
+    Changed,
+    Gone,
+    Letter,
+    Message,
+    Started,
+    StartedAnew,
+    StillHere,
+)
 from app.services.live.positions import Cursor as Position
 from app.store.schedules import ScheduleRecord
 
@@ -26,6 +35,8 @@ class StreamMessage:
 
     cursor: Cursor = strawberry.field(description="Resume behind this message with `after`.")
     server_time: datetime = strawberry.field(description="When it was sent.")
+    # What several subscribers are told; None: this message is for one alone.
+    source: strawberry.Private[Changed[Any] | Gone | None] = None
 
 
 @strawberry.type(description="At most 500, newest first; page the rest by query.")
@@ -118,42 +129,67 @@ LogStream: TypeAlias = Annotated[
 
 
 def run_message(
-    message: watching.Message[RunRow],
+    message: Message[RunRow],
 ) -> RunSnapshot | RunChange | RunGone | Heartbeat | StreamReset:
     """Return the public form of a message about runs."""
-    common = _common(message.cursor)
     match message:
-        case watching.Started():
+        case Started():
             runs = [Run.of(row) for row in message.rows]
-            return RunSnapshot(**common, runs=runs, has_more=message.has_more)
-        case watching.Changed():
-            return RunChange(**common, run=Run.of(message.row), coalesced=message.coalesced)
-        case watching.Gone():
-            return RunGone(**common, id=to_id(Kind.RUN, message.id))
-        case watching.StillHere():
-            return Heartbeat(**common)
-        case watching.StartedAnew():
-            return StreamReset(**common, reason=message.reason)
+            return RunSnapshot(**_common(message.cursor), runs=runs, has_more=message.has_more)
+        case Changed() | Gone():
+            made: RunChange | RunGone | None = message.made.get(RunChange)
+            if made is None:
+                made = message.made[RunChange] = _run_letter(message)
+            return made
+        case StillHere() | StartedAnew():
+            return _about_the_stream(message)
 
 
 def schedule_message(
-    message: watching.Message[ScheduleRecord], principal: Principal
+    message: Message[ScheduleRecord], principal: Principal
 ) -> ScheduleSnapshot | ScheduleChange | ScheduleGone | Heartbeat | StreamReset:
     """Return the public form of a message about schedules."""
-    common = _common(message.cursor)
     match message:
-        case watching.Started():
+        case Started():
             schedules = [Schedule.of(record, principal) for record in message.rows]
-            return ScheduleSnapshot(**common, schedules=schedules, has_more=message.has_more)
-        case watching.Changed():
-            schedule = Schedule.of(message.row, principal)
-            return ScheduleChange(**common, schedule=schedule, change=ChangeKind(message.change))
-        case watching.Gone():
-            return ScheduleGone(**common, id=to_id(Kind.SCHEDULE, message.id))
-        case watching.StillHere():
-            return Heartbeat(**common)
-        case watching.StartedAnew():
-            return StreamReset(**common, reason=message.reason)
+            return ScheduleSnapshot(
+                **_common(message.cursor), schedules=schedules, has_more=message.has_more
+            )
+        case Changed() | Gone():
+            # A schedule tells what the caller may do with it.
+            rights = principal.rights
+            made: ScheduleChange | ScheduleGone | None = message.made.get(rights)
+            if made is None:
+                made = message.made[rights] = _schedule_letter(message, principal.unnamed())
+            return made
+        case StillHere() | StartedAnew():
+            return _about_the_stream(message)
+
+
+def _run_letter(letter: Letter[RunRow]) -> RunChange | RunGone:
+    common = _common(letter.cursor)
+    if isinstance(letter, Gone):
+        return RunGone(**common, source=letter, id=to_id(Kind.RUN, letter.id))
+    run = Run.of(letter.row)
+    return RunChange(**common, source=letter, run=run, coalesced=letter.coalesced)
+
+
+def _schedule_letter(
+    letter: Letter[ScheduleRecord], principal: Principal
+) -> ScheduleChange | ScheduleGone:
+    common = _common(letter.cursor)
+    if isinstance(letter, Gone):
+        return ScheduleGone(**common, source=letter, id=to_id(Kind.SCHEDULE, letter.id))
+    schedule = Schedule.of(letter.row, principal)
+    change = ChangeKind(letter.change)
+    return ScheduleChange(**common, source=letter, schedule=schedule, change=change)
+
+
+def _about_the_stream(message: StillHere | StartedAnew) -> Heartbeat | StreamReset:
+    common = _common(message.cursor)
+    if isinstance(message, StillHere):
+        return Heartbeat(**common)
+    return StreamReset(**common, reason=message.reason)
 
 
 def log_message(message: log_watching.LogMessage) -> LogChunk | Heartbeat | StreamReset:

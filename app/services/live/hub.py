@@ -9,7 +9,7 @@ repeating itself costs latency, never a message.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID
 
 import structlog
@@ -17,18 +17,34 @@ from sqlalchemy import Row as ResultRow
 
 from app.runtime import Runtime
 from app.services.live.bells import Bell, Bells
+from app.services.live.deliveries import Held, Reading, delivery_of, read_rows
 from app.services.live.log_reading import SharedReads
-from app.services.live.mailbox import Delivery, Mailbox
-from app.services.live.positions import Batch, Entry, Snapshot
+from app.services.live.mailbox import Mailbox
+from app.services.live.positions import Batch, Cursor, Entry, Snapshot
 from app.services.live.topics import Row, Topic
-from app.store.database import ReadConnection
 from app.store.live import read_new_events, reading_at_one_instant
+from app.store.outages import patiently
 
 MOST_EVENTS = 20_000
 """How many events one batch may hold; beyond that, subscribers start anew."""
 
 _RETRY_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
+
+
+class Feed(Generic[Row]):
+    """The subscribers of one topic."""
+
+    def __init__(self, topic: Topic[Row]) -> None:
+        self.topic = topic
+        self.mailboxes: set[Mailbox[Row]] = set()
+        self.held = Held()
+
+    def hand_out(self, batch: Batch, reading: Reading[Row]) -> None:
+        """Give every subscriber the same letters."""
+        delivery = delivery_of(batch, reading, self.topic, self.held)
+        for mailbox in self.mailboxes:
+            mailbox.receive(delivery)
 
 
 class FeedHub:
@@ -38,10 +54,10 @@ class FeedHub:
         self.runtime = runtime
         self.hints = 0
         self._beat_seconds = beat_seconds
-        self._feeds: dict[Topic[Any], set[Mailbox[Any]]] = {}
+        self._feeds: dict[Topic[Any], Feed[Any]] = {}
         self._bells = Bells()
         self.log_reads = SharedReads(runtime.database)
-        self._position: Snapshot | None = None
+        self._position: Cursor | None = None
         self._hinted = asyncio.Event()
         # Held while a batch is read and handed out: whoever joins in between would miss it.
         self._reading = asyncio.Lock()
@@ -55,21 +71,21 @@ class FeedHub:
     @property
     def subscribers(self) -> int:
         """Return how many mailboxes are open."""
-        return sum(len(mailboxes) for mailboxes in self._feeds.values())
+        return sum(len(feed.mailboxes) for feed in self._feeds.values())
 
     @asynccontextmanager
-    async def subscribed(self, topic: Topic[Row]) -> AsyncIterator[Mailbox[Row]]:
-        """Open a mailbox that receives everything committed from now on."""
-        mailbox = Mailbox(topic)
+    async def subscribed(self, topic: Topic[Row]) -> AsyncIterator[tuple[Mailbox[Row], Cursor]]:
+        """Open a mailbox that receives everything behind a position, and say which."""
         async with self._reading:
-            await self._begin()
-            self._feeds.setdefault(topic, set()).add(mailbox)
+            position = await self._begin()
+            feed = self._feeds.setdefault(topic, Feed(topic))
+            mailbox = Mailbox(topic, feed.held)
+            feed.mailboxes.add(mailbox)
         try:
-            yield mailbox
+            yield mailbox, position
         finally:
-            mailboxes = self._feeds[topic]
-            mailboxes.discard(mailbox)
-            if not mailboxes:
+            feed.mailboxes.discard(mailbox)
+            if not feed.mailboxes and self._feeds.get(topic) is feed:
                 del self._feeds[topic]
 
     @asynccontextmanager
@@ -81,11 +97,15 @@ class FeedHub:
                 bell = stack.enter_context(self._bells.listening(run_id.hex))
             yield bell
 
-    async def _begin(self) -> None:
-        """Begin to follow the changes, for the first who watches."""
-        if not self._feeds and not self._bells:
-            async with reading_at_one_instant(self.runtime.database, None) as (_, standpoint):
-                self._position = Snapshot(standpoint.snapshot)
+    async def _begin(self) -> Cursor:
+        """Return the position; the first who watches begins at the present one."""
+        if self._position is None or not (self._feeds or self._bells):
+            self._position = await patiently(self._read_position)
+        return self._position
+
+    async def _read_position(self) -> Cursor:
+        async with reading_at_one_instant(self.runtime.database, None) as (_, standpoint):
+            return Cursor.at_snapshot(Snapshot(standpoint.snapshot), standpoint.at)
 
     async def _listen(self) -> None:
         while True:
@@ -119,37 +139,32 @@ class FeedHub:
         async with self._reading:
             if not (self._feeds or self._bells) or self._position is None:
                 return 0
+            previous = self._position.after
             database = self.runtime.database
             async with reading_at_one_instant(database, None) as (connection, standpoint):
                 events = await read_new_events(
-                    connection, previous=self._position.text, limit=MOST_EVENTS + 1
+                    connection, previous=previous.text, limit=MOST_EVENTS + 1
                 )
                 after = Snapshot(standpoint.snapshot)
-                batch = Batch(self._position, after, standpoint.at, entries_of(events))
-                feeds = list(self._feeds)
-                if len(events) > MOST_EVENTS:
-                    deliveries = None
-                else:
-                    deliveries = [await read_delivery(connection, batch, feed) for feed in feeds]
-            self._position = after
-            self._hand_out(feeds, deliveries)
-            if deliveries is None:
-                self._bells.ring_all()
-            else:
-                self._bells.ring(entry.entity_id.hex for entry in batch.entries)
+                batch = Batch(previous, after, standpoint.at, entries_of(events))
+                feeds = list(self._feeds.values())
+                too_many = len(events) > MOST_EVENTS
+                topics = [] if too_many else [feed.topic for feed in feeds]
+                readings = [await read_rows(connection, batch, topic) for topic in topics]
+            self._position = batch.end
+            if too_many:
+                self._reset_all()
+            for feed, reading in zip(feeds, readings, strict=not too_many):
+                feed.hand_out(batch, reading)
+            if self._bells:
+                self._bells.ring({entry.entity_id.hex for entry in batch.entries})
             return len(batch.entries)
 
-    def _hand_out(
-        self, feeds: Sequence[Topic[Any]], deliveries: Sequence[Delivery[Any]] | None
-    ) -> None:
-        if deliveries is None:
-            for mailboxes in self._feeds.values():
-                for mailbox in mailboxes:
-                    mailbox.reset()
-            return
-        for feed, delivery in zip(feeds, deliveries, strict=True):
-            for mailbox in self._feeds.get(feed, ()):
-                mailbox.receive(delivery)
+    def _reset_all(self) -> None:
+        for feed in self._feeds.values():
+            for mailbox in feed.mailboxes:
+                mailbox.reset()
+        self._bells.ring_all()
 
 
 def entries_of(
@@ -170,15 +185,3 @@ def entries_of(
         for event in events
         for index, entity_id in enumerate(event.entity_ids)
     )
-
-
-async def read_delivery(
-    connection: ReadConnection, batch: Batch, topic: Topic[Row]
-) -> Delivery[Row]:
-    """Return what a batch holds for one topic, with its rows as the batch's snapshot sees them."""
-    concerned = [
-        (index, entry) for index, entry in enumerate(batch.entries) if topic.concerns(entry)
-    ]
-    ids = list({entry.entity_id for _, entry in concerned})
-    rows = await topic.read_matching(connection, ids) if ids else {}
-    return Delivery(batch, concerned, rows)

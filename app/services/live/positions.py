@@ -134,7 +134,7 @@ class Entry:
     parent_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """What became visible between two snapshots, in the order of the events' ids."""
 
@@ -144,6 +144,11 @@ class Batch:
     at: datetime
     entries: tuple[Entry, ...]
 
+    @cached_property
+    def end(self) -> Cursor:
+        """Return the position behind all of it."""
+        return Cursor.at_snapshot(self.after, self.at)
+
     def cursor(self, delivered: int, floor: Snapshot | None) -> Cursor:
         """Return the position behind the first `delivered` entries and all that `floor` sees."""
         if floor is not None and self.before.covers(floor):
@@ -152,4 +157,4 @@ class Batch:
             return Cursor(self.before, self.after, delivered, self.at, floor)
         if floor is not None and not self.after.covers(floor):
             return Cursor.at_snapshot(floor, self.at)
-        return Cursor.at_snapshot(self.after, self.at)
+        return self.end

@@ -36,6 +36,10 @@ class Topic(Protocol[Row]):
     def project_id(self) -> UUID:
         """Return the project whose rows these are."""
 
+    @property
+    def may_lose(self) -> bool:
+        """Return whether a row that stays can cease to be one of these."""
+
     def concerns(self, entry: Entry) -> bool:
         """Return whether an entry may be about one of these rows; may err towards yes."""
 
@@ -50,9 +54,6 @@ class Topic(Protocol[Row]):
     def id_of(self, row: Row) -> UUID:
         """Return a row's id."""
 
-    def revision_of(self, row: Row) -> int:
-        """Return the count of a row's changes."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunTopic:
@@ -62,6 +63,11 @@ class RunTopic:
     narrowed: RunFilter = EVERY_RUN
     run_id: UUID | None = None
     schedule_id: UUID | None = None
+
+    @property
+    def may_lose(self) -> bool:
+        """Return whether there is a filter: a run stays with its schedule."""
+        return self.narrowed != EVERY_RUN
 
     def concerns(self, entry: Entry) -> bool:
         """Compare ids only."""
@@ -86,10 +92,6 @@ class RunTopic:
         """Return the run's id."""
         return row.id
 
-    def revision_of(self, row: Run) -> int:
-        """Return the run's revision."""
-        return row.revision
-
     def _filter(self) -> RunFilter:
         ids = None if self.run_id is None else (self.run_id,)
         return RunFilter(ids=ids, schedule_id=self.schedule_id, all_of=(self.narrowed,))
@@ -101,6 +103,11 @@ class ScheduleTopic:
 
     project_id: UUID
     narrowed: ScheduleFilter = EVERY_SCHEDULE
+
+    @property
+    def may_lose(self) -> bool:
+        """Return true: schedules are archived."""
+        return True
 
     def concerns(self, entry: Entry) -> bool:
         """Compare ids only."""
@@ -120,10 +127,6 @@ class ScheduleTopic:
         """Return the schedule's id."""
         return row.schedule.id
 
-    def revision_of(self, row: ScheduleRecord) -> int:
-        """Return the count of changes of the schedule and of its counters."""
-        return row.revision
-
 
 @dataclass(frozen=True, slots=True)
 class FindingTopic:
@@ -133,6 +136,11 @@ class FindingTopic:
     """
 
     project_id: UUID
+
+    @property
+    def may_lose(self) -> bool:
+        """Return false: a finding that is over is told of as such."""
+        return False
 
     def concerns(self, entry: Entry) -> bool:
         """Compare ids only."""
@@ -152,7 +160,3 @@ class FindingTopic:
     def id_of(self, row: HealthFinding) -> UUID:
         """Return the finding's id."""
         return row.id
-
-    def revision_of(self, row: HealthFinding) -> int:
-        """Return the finding's revision."""
-        return row.revision

@@ -1,21 +1,21 @@
 """What a subscription runs: a snapshot or a resumption, then every change, and a sign of life.
 
 The order that loses nothing: register the mailbox, then read, then deliver what came meanwhile
-without what the reading already held.
+without what the reading already held. While PostgreSQL is away a subscriber waits for it.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from datetime import timedelta
-from typing import Generic, TypeAlias
-from uuid import UUID
 
-from app.services.live.hub import MOST_EVENTS, FeedHub, entries_of, read_delivery
-from app.services.live.mailbox import Delivery, Letter, Mailbox, Overflowed
+from app.services.live.deliveries import Delivery, delivery_of, read_rows
+from app.services.live.hub import MOST_EVENTS, FeedHub, entries_of
+from app.services.live.mailbox import Mailbox, Overflowed
+from app.services.live.messages import Message, Started, StartedAnew, StillHere
 from app.services.live.positions import BadPosition, Batch, Cursor, Snapshot
 from app.services.live.topics import Row, Topic
 from app.store.database import ReadConnection
 from app.store.live import Standpoint, read_new_events, reading_at_one_instant
+from app.store.outages import patiently
 
 SNAPSHOT_SIZE = 500
 HEARTBEAT_SECONDS = 15.0
@@ -23,53 +23,8 @@ HEARTBEAT_SECONDS = 15.0
 _MARGIN = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Started(Generic[Row]):
-    """What there is: the newest rows, and whether there are more."""
-
-    cursor: Cursor
-    rows: Sequence[Row]
-    has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Changed(Generic[Row]):
-    """A row as it is now."""
-
-    cursor: Cursor
-    row: Row
-    change: str
-    coalesced: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A row that no longer passes the filter."""
-
-    cursor: Cursor
-    id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class StillHere:
-    """Nothing happened, and the feed is alive."""
-
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class StartedAnew:
-    """Drop what you know; a snapshot follows."""
-
-    cursor: Cursor
-    reason: str
-
-
 class Unresumable(Exception):
     """The position cannot be resumed from."""
-
-
-Message: TypeAlias = Started[Row] | Changed[Row] | Gone | StillHere | StartedAnew
 
 
 async def watch(
@@ -84,15 +39,18 @@ async def watch(
 
     With `after` it goes on from that position, without a snapshot unless it has to start anew.
     """
-    async with hub.subscribed(topic) as mailbox:
-        if after is None:
-            yield await _start(hub, mailbox, snapshot=snapshot)
-        else:
+    async with hub.subscribed(topic) as (mailbox, position):
+        if after is not None:
             try:
-                await _resume(hub, mailbox, after)
+                await patiently(lambda: _resume(hub, mailbox, after))
             except Unresumable as error:
                 async for message in _start_anew(hub, mailbox, str(error)):
                     yield message
+        elif snapshot:
+            yield await patiently(lambda: _start(hub, mailbox))
+        else:
+            mailbox.open_at(position.after, position.at)
+            yield StillHere(position)
         while True:
             try:
                 letter = await mailbox.take(heartbeat_seconds)
@@ -101,42 +59,32 @@ async def watch(
                 async for message in _start_anew(hub, mailbox, reason):
                     yield message
                 continue
-            yield _message(mailbox, letter)
+            if letter is not None:
+                yield letter
+                continue
+            assert mailbox.position is not None
+            yield StillHere(mailbox.position)
 
 
-def _message(mailbox: Mailbox[Row], letter: Letter[Row] | None) -> Message[Row]:
-    if letter is None:
-        assert mailbox.position is not None
-        return StillHere(mailbox.position)
-    if letter.row is None:
-        return Gone(letter.cursor, letter.entity_id)
-    return Changed(letter.cursor, letter.row, letter.change, letter.coalesced)
-
-
-async def _start(
-    hub: FeedHub, mailbox: Mailbox[Row], *, snapshot: bool
-) -> Started[Row] | StillHere:
-    """Read what there is; without a snapshot, only say where the stream begins."""
+async def _start(hub: FeedHub, mailbox: Mailbox[Row]) -> Started[Row]:
+    """Read what there is."""
     async with reading_at_one_instant(hub.runtime.database, mailbox.topic.project_id) as (
         connection,
         standpoint,
     ):
-        limit = SNAPSHOT_SIZE + 1 if snapshot else 0
-        rows = await mailbox.topic.read_newest(connection, limit) if limit else []
+        rows = await mailbox.topic.read_newest(connection, SNAPSHOT_SIZE + 1)
     seen = rows[:SNAPSHOT_SIZE]
     position = Snapshot(standpoint.snapshot)
     mailbox.open_at(position, standpoint.at, seen=seen)
     cursor = Cursor.at_snapshot(position, standpoint.at)
-    if not snapshot:
-        return StillHere(cursor)
     return Started(cursor, seen, has_more=len(rows) > SNAPSHOT_SIZE)
 
 
 async def _start_anew(
     hub: FeedHub, mailbox: Mailbox[Row], reason: str
-) -> AsyncGenerator[StartedAnew | Started[Row] | StillHere]:
+) -> AsyncGenerator[StartedAnew | Started[Row]]:
     mailbox.close()
-    started = await _start(hub, mailbox, snapshot=True)
+    started = await patiently(lambda: _start(hub, mailbox))
     yield StartedAnew(started.cursor, reason)
     yield started
 
@@ -177,15 +125,15 @@ async def _read_missed(
     rest = await _read_batch(connection, left.before, left.after, standpoint)
     since = await _read_batch(connection, left.after, Snapshot(standpoint.snapshot), standpoint)
     changed_again = {entry.entity_id for entry in since.entries}
-    first = await read_delivery(connection, rest, topic)
+    first = await read_rows(connection, rest, topic)
     still_due = [
         (index, entry)
         for index, entry in first.concerned
         if index >= left.index and entry.entity_id not in changed_again
     ]
     return [
-        Delivery(first.batch, still_due, first.rows),
-        await read_delivery(connection, since, topic),
+        delivery_of(rest, first._replace(concerned=still_due), topic),
+        delivery_of(since, await read_rows(connection, since, topic), topic),
     ]
 
 
