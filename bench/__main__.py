@@ -27,6 +27,8 @@ BENCHMARKS = {
     "bounded_reads": "reads over all of a million schedules",
     "history": "the engine and its readers on a million finished runs",
     "health_reads": "status, watchdog and statistics over many runs",
+    "live": "subscribers, and what a delivery costs",
+    "live_memory": "the memory of an idle subscription",
     "lines": "lines of code per layer",
 }
 

@@ -39,6 +39,7 @@ class Instance:
     database_url: str
     redis_url: str
     url: str
+    token: str
     client: aiohttp.ClientSession
     database: asyncpg.Connection
 
@@ -127,6 +128,7 @@ async def running_instance(workers: int = 1, /, **settings: str) -> AsyncIterato
             database_url=database_url,
             redis_url=redis_url,
             url=f"http://127.0.0.1:{port}/graphql",
+            token=token,
             client=client,
             database=connection,
         )
