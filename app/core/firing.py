@@ -105,13 +105,14 @@ def plan_firing(
         return _lay_over(regular, timetable, overrides, as_of, look_ahead, catch_up)
     records: list[PlannedRecord] = []
     missed_until = as_of - GRACE - _TICK
-    cursor = after
-    if missed_until > after:
+    cursor = max(after, missed_until)
+    occurrence = timetable.next_after(after, include_excluded=True)
+    # Usually nothing was missed, and the next one is all there is to know.
+    if occurrence is not None and occurrence.nominal <= missed_until:
         missed = _plan_missed(timetable, after, missed_until, as_of, catch_up)
         records.extend(spread_out(missed, as_of, catch_up.per_minute))
-        cursor = missed_until
+        occurrence = timetable.next_after(missed_until, include_excluded=True)
     first_live = len(records)
-    occurrence = timetable.next_after(cursor, include_excluded=True)
     horizon = as_of + look_ahead
     while (
         occurrence is not None and occurrence.nominal <= horizon and len(records) < _MOST_IN_A_PLAN

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,8 +16,7 @@ from app.core.vocabulary import ResumeChoice, RunReason, SchedulerState
 from app.store.database import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
+class RunRow(NamedTuple):
     """A run, or the record of one that will not be, as a tick writes it."""
 
     id: UUID
@@ -54,9 +54,17 @@ class AdvancedSchedule:
     last_error: str | None = None
 
 
-def as_columns(rows: Sequence[Any], row_type: type[Any]) -> dict[str, list[Any]]:
-    """Turn rows into one array a column, as `unnest` takes them."""
-    return {field.name: [getattr(row, field.name) for row in rows] for field in fields(row_type)}
+def as_columns(rows: Sequence[Any], row_type: type[Any]) -> dict[str, Sequence[Any] | None]:
+    """Turn rows into one array a column, as `unnest` takes them.
+
+    A column in which no row says anything is null, which costs nothing: `unnest` fills it up.
+    """
+    names = getattr(row_type, "_fields", None) or [field.name for field in fields(row_type)]
+    columns = zip(*map(attrgetter(*names), rows), strict=True) if rows else [()] * len(names)
+    return {
+        name: None if column and all(value is None for value in column) else column
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def other_locals(occurrence: Occurrence) -> str | None:

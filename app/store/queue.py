@@ -30,8 +30,7 @@ class ClosedRun:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EndedAttempt:
+class EndedAttempt(NamedTuple):
     """The end of one attempt, as its worker saw it, and the state its run takes.
 
     Durations were measured on a monotonic clock: `entry_seconds` from the claim to the entry into

@@ -11,7 +11,8 @@ import structlog
 
 from app.core.clock import elapsed_seconds, utc_now
 from app.runtime import Runtime
-from app.services.firing import Fired, fire_due
+from app.services.firing import fire_due
+from app.services.recording import Fired
 from app.services.workers import note_tick
 from app.worker.failures import note_failure
 from app.worker.runner import Runner

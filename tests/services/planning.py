@@ -13,8 +13,9 @@ from app.models.columns import ActorRecord
 from app.runtime import Runtime
 from app.services.access import Principal
 from app.services.calendars import CalendarRequest, put_calendar
-from app.services.firing import Fired, fire_due
+from app.services.firing import fire_due
 from app.services.jobs import JobFields, JobRequest, create_job
+from app.services.recording import Fired
 from app.services.schedules import ScheduleFields, ScheduleRequest, create_schedule
 from app.store.filters import RunFilter
 from app.store.pages import Order, PageRequest

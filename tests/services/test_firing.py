@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +11,7 @@ import pytest
 from app.core.time import CronTiming, OnceTiming, Timetable
 from app.core.vocabulary import CatchUpPolicy, ChangeKind, RunCause
 from app.models import Run
-from app.services import firing
+from app.services import firing, planning
 from app.services.firing import fire_due
 from app.store.schedules import lock_schedule
 from app.store.versions import record_versions
@@ -290,14 +289,14 @@ async def test_an_error_with_text_that_postgresql_refuses_holds_up_nobody(
 ) -> None:
     """An error message may repeat what somebody wrote: NUL, and half of a surrogate pair."""
     good, bad = await engine.schedule(), await engine.schedule()
-    plan = firing._plan
+    plan = planning._plan
 
     def fail_for_bad(schedule: Any, *rest: Any) -> Any:
         if schedule["id"] == bad:
             raise ValueError("\0 and \ud800, over and over again. " * 10_000)
         return plan(schedule, *rest)
 
-    monkeypatch.setattr(firing, "_plan", fail_for_bad)
+    monkeypatch.setattr(planning, "_plan", fail_for_bad)
     await fire_due(engine.runtime, as_of=NOON)
     assert await instants(engine, good) == [NOON]
     row = await schedule_row(engine, bad)
@@ -310,13 +309,13 @@ async def test_rows_that_postgresql_refuses_set_aside_their_schedule_alone(
 ) -> None:
     good = [await engine.schedule() for _ in range(3)]
     bad = await engine.schedule()
-    row_of = firing._run_row
+    row_of = planning._run_row
 
     def refused_for_bad(schedule: Any, record: Any) -> Any:
         row = row_of(schedule, record)
-        return replace(row, message="\0") if schedule["id"] == bad else row
+        return row._replace(message="\0") if schedule["id"] == bad else row
 
-    monkeypatch.setattr(firing, "_run_row", refused_for_bad)
+    monkeypatch.setattr(planning, "_run_row", refused_for_bad)
     await fire_due(engine.runtime, as_of=NOON)
     for schedule_id in good:
         assert await instants(engine, schedule_id) == [NOON]
