@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test faults check format schema lock bench clean
+.PHONY: help run test faults check format schema schema-baseline lock bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 run: $(READY) ## Start Tickwheel here: PostgreSQL, Redis, API and worker in one command
 	@exec $(BIN)/tickwheel dev
@@ -34,6 +34,9 @@ format: $(READY) ## Rewrite the code in the house format
 
 schema: $(READY) ## Regenerate schema.graphql, the settings table and the table dump
 	$(BIN)/python -m app.generate
+
+schema-baseline: $(READY) ## Accept what breaks clients of the schema, on purpose: tests compare with it
+	$(BIN)/python -m tests.schema.breaking
 
 bench: $(READY) ## Measure: each figure with its baseline in the same run
 	$(BIN)/python -m bench

