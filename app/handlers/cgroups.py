@@ -65,7 +65,7 @@ def open_cgroups(directory: str | None) -> Cgroups | None:
     try:
         end_abandoned(parent)
         _enable(parent)
-        path = parent / f"{_PREFIX}{os.getpid()}-{_started(os.getpid())}-{token_hex(4)}"
+        path = parent / f"{_PREFIX}{os.getpid()}-{started(os.getpid())}-{token_hex(4)}"
         path.mkdir()
         controllers = _enable(path)
     except OSError as error:
@@ -93,8 +93,8 @@ def own_cgroup() -> Path | None:
 def end_abandoned(parent: Path) -> None:
     """End what workers have left that were killed together with their guards."""
     for directory in parent.glob(f"{_PREFIX}*-*-*"):
-        pid, started, _ = directory.name.removeprefix(_PREFIX).split("-")
-        if pid.isdecimal() and _started(int(pid)) != started:
+        pid, since, _ = directory.name.removeprefix(_PREFIX).split("-")
+        if pid.isdecimal() and started(int(pid)) != since:
             for folder, _, _ in os.walk(directory, topdown=False):
                 with contextlib.suppress(OSError):
                     Path(folder, "cgroup.kill").write_text("1")
@@ -134,10 +134,13 @@ def remove_run(path: str) -> None:
         os.rmdir(path)
 
 
-def _started(pid: int) -> str:
-    """Return when a process began, which tells it from another that has its number."""
+def started(pid: int) -> str:
+    """Return when a process began, which tells it from another that has its number; '': it is dead.
+
+    One that nobody has waited for yet is dead, too.
+    """
     fields = "".join(_lines(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return fields[19] if fields else ""
+    return fields[19] if fields and fields[0] not in "ZX" else ""
 
 
 def _lines(path: str) -> list[str]:

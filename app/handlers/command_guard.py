@@ -4,7 +4,7 @@ It is started by `guarded_process.py`, imports next to nothing so that it starts
 and is single-threaded, so that what must happen between fork and exec can happen safely here and
 never in the worker.
 
-worker ──control socket──▶ guard (child subreaper) ──fork, setsid, limits, exec──▶ command
+worker ──control socket──▶ standby ──fork──▶ guard ──fork, setsid, limits, exec──▶ command
 
 Promises:
 - Every descendant of the command stays below the guard: as child subreaper it adopts orphans, so
@@ -12,7 +12,9 @@ Promises:
 - The guard reports only when none of them is alive, and ends then. What the command leaves behind
   is ended with it.
 - The worker's end of the socket closing (a worker killed with SIGKILL, too) kills everything.
-- The guard dying kills the command itself (PDEATHSIG); the worker looks after the rest.
+- The guard dying kills the command itself (PDEATHSIG); the rest falls to the standby, a subreaper
+  too, which ends it. The standby dying makes the guard end everything. So of worker, standby and
+  guard any two may be killed at once. What all three leave, a worker finds (`survivors.py`).
 
 Leaves to the worker: what to start, time-outs, output. The two speak marshal over the socket
 (four bytes of length, then a dictionary): both are the same interpreter, and json alone would
@@ -50,29 +52,75 @@ def main() -> None:
     """Start the command the worker describes, watch it, end everything, report."""
     control = int(sys.argv[1])
     os.set_inheritable(control, False)
-    guard = Guard(control, read_message(control))
+    spec = read_message(control)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ignore_signals()
+    cgroup = RunCgroup.make(spec["cgroup"], spec["cgroup_limits"])
+    standby, standby_write = os.pipe()
+    guard = os.fork()
+    report: dict[str, Any] | None
+    if guard == 0:
+        # Whoever kills the process group of one of the two does not hit the other.
+        os.setsid()
+        os.close(standby_write)
+        report = be_guard(Guard(control, standby, spec, cgroup))
+    else:
+        os.close(standby)
+        report = stand_by(guard, Guard(control, standby_write, spec, cgroup))
+    if report is not None:
+        with ignoring(OSError):
+            write_message(control, report)
+    os._exit(0)
+
+
+def be_guard(guard: Guard) -> dict[str, Any]:
+    """Do the work, and return the report about it."""
     try:
-        report = guard.run()
+        return guard.run()
     except BaseException as error:  # Whatever it was, the worker must not wait for ever.
         guard.end_descendants()
-        report = {"error": f"the guard failed: {error!r}"}
-    with ignoring(OSError):
-        write_message(control, report)
+        return {"error": f"the guard failed: {error!r}"}
+
+
+def stand_by(pid: int, guard: Guard) -> dict[str, Any] | None:
+    """Outlive the guard; if it is killed, inherit its processes, end them, and report instead."""
+    guard.let_go_of_streams()
+    _, status = os.waitpid(pid, 0)
+    if status == 0:
+        return None
+    guard.listen_to_signals()
+    guard.end_descendants()
+    remove_directory(guard.spec["fresh_directory"])
+    guard.cgroup.remove()
+    return {"error": "its guard process was killed"}
+
+
+def ignore_signals() -> None:
+    """Ignore those that are meant for the command.
+
+    Both end when the work is done, not before: a TERM to the whole service group must not orphan
+    what they guard.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Guard:
     """One command and all its descendants."""
 
-    def __init__(self, control: int, spec: dict[str, Any]) -> None:
+    def __init__(self, control: int, partner: int, spec: dict[str, Any], cgroup: RunCgroup) -> None:
         self.control = control
+        # A pipe to the other of the two, which closes when that is gone.
+        self.partner = partner
         self.spec = spec
         self.command = 0
         self.status: int | None = None
         self.usage: dict[str, float] = {}
         self.grace_is_over = False
+        self.is_alone = False
         self.unborn: dict[int, str] = {}
         self.told_at = 0.0
-        self.cgroup = RunCgroup.make(spec["cgroup"], spec["cgroup_limits"])
+        self.cgroup = cgroup
         self.wakeup, self.wakeup_write = os.pipe()
 
     def run(self) -> dict[str, Any]:
@@ -86,6 +134,8 @@ class Guard:
             if not error:
                 self.watch()
                 left_behind, immortal = self.end_descendants()
+            if self.is_alone:
+                error = "its guard process was killed"
             self.usage |= self.cgroup.usage()
         finally:
             remove_directory(directory)
@@ -99,13 +149,7 @@ class Guard:
         }
 
     def listen_to_signals(self) -> None:
-        """Make SIGCHLD and SIGALRM wake the loop; ignore those that are meant for the command.
-
-        The guard ends when its work is done, not before: a TERM to the whole service group must
-        not orphan what it guards.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        """Make SIGCHLD and SIGALRM wake the loop."""
         for fd in (self.wakeup, self.wakeup_write):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self.wakeup_write, warn_on_full_buffer=False)
@@ -151,8 +195,8 @@ class Guard:
     def watch(self) -> None:
         """Wait for the command to end, or to be ended."""
         poll = select.poll()
-        poll.register(self.control, select.POLLIN)
-        poll.register(self.wakeup, select.POLLIN)
+        for fd in (self.control, self.wakeup, self.partner):
+            poll.register(fd, select.POLLIN)
         ending = False
         while True:
             any_left = self.reap()
@@ -162,6 +206,9 @@ class Guard:
             self.tell_the_newborn()
             if self.wakeup in ready:
                 drain(self.wakeup)
+            if self.partner in ready:
+                self.is_alone = True
+                return
             if self.control in ready:
                 order = self.next_order()
                 if not order or KILL in order:

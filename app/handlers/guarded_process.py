@@ -1,8 +1,8 @@
 """Run a program so that it can really be ended: the worker's half of `command_guard.py`.
 
 `run_guarded` returns, or lets a cancellation through, only after the guard has confirmed that no
-process of the run is alive. Should the guard itself be killed, the run's processes are found by
-the run's mark in their environment and killed from here.
+process of the run is alive. Should the guard itself be killed, and its standby too, the run's
+processes are found by the run's mark in their environment and killed from here.
 
 Output is handed over as it arrives. Nothing here blocks the event loop.
 """
@@ -24,6 +24,7 @@ from app.handlers import command_guard
 from app.handlers.cgroups import remove_run
 from app.handlers.confinement import NO_LIMITS, RunLimits
 from app.handlers.execution import KILL_NOW
+from app.handlers.survivors import WORKER_MARK, worker_mark
 
 _ROOT = str(Path(command_guard.__file__).parents[2])
 # Without the folders of installed packages: what it imports is its own and Python's.
@@ -182,7 +183,7 @@ class _GuardedProcess:
         program = self.program
         return {
             "argv": list(program.argv),
-            "environment": {**program.environment}
+            "environment": {**program.environment, WORKER_MARK: worker_mark()}
             | ({"TICKWHEEL_CHANNEL": str(keep[0])} if keep else {}),
             "directory": program.directory,
             "fresh_directory": program.fresh_directory,

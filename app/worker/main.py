@@ -20,6 +20,7 @@ from app import __version__
 from app.config import Settings
 from app.core.vocabulary import WorkerRequest, WorkerState
 from app.handlers.registry import Handlers
+from app.handlers.survivors import end_survivors
 from app.handlers.task_modules import load_modules
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
@@ -85,6 +86,7 @@ async def run_worker(settings: Settings) -> bool:
             runtime.handler_options, tokens=SharedTokens(runtime), instance=runtime
         )
         try:
+            await asyncio.to_thread(end_survivors)
             await _serve(settings, runtime, handlers, leave)
         finally:
             await handlers.close()

@@ -6,6 +6,7 @@ from datetime import datetime
 import structlog
 
 from app.core.clock import elapsed_seconds
+from app.handlers.survivors import end_survivors
 from app.runtime import Runtime
 from app.services.auditing import seal_audit
 from app.services.controlling import settle_control
@@ -52,6 +53,8 @@ class Sweeper:
             self._runner.wake()
             return
         self._look_out(swept)
+        if swept.lost:
+            await asyncio.to_thread(end_survivors)
         next_sweep = self._runtime.intervals.sweep_seconds
         is_soon = swept.seconds_to_next is not None and swept.seconds_to_next <= next_sweep
         if swept.lost or swept.unblocked or is_soon:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.handlers.confinement import command_user
 from app.handlers.execution import KILL_NOW, Outcome, Refused
 from app.handlers.options import HandlerOptions
 from app.handlers.registry import Handlers, validate_config
+from app.handlers.survivors import WORKER_MARK, end_survivors
 from tests.handlers.conftest import (
     DEADLINE_SECONDS,
     RecordedOutput,
@@ -317,77 +319,84 @@ from tests.handlers.conftest import RecordedOutput, execution_of, opened
 from app.core.vocabulary import JobKind
 
 class Spoken(RecordedOutput):
-    def write(self, text, *, stream="stdout", level=None):
+    def write(self, text, **_):
         print(text, flush=True)
 
 async def main():
-    async with opened(allow_commands=True) as handlers:
+    # Without cgroups, which would end all of it whatever is killed.
+    async with opened(allow_commands=True, cgroup="/no/such/place") as handlers:
         script = ("echo pid $$; (setsid sh -c 'echo pid $$; exec sleep 1000' &); "
                   "trap '' TERM HUP; sleep 1000 & echo pid $!; wait")
         execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
-        await handlers.execute(execution, Spoken())
+        outcome = await handlers.execute(execution, Spoken())
+        print(outcome.error, flush=True)
 
 asyncio.run(main())
 """
 
 
-async def test_a_killed_worker_takes_every_process_of_its_runs_along() -> None:
+THREE = ("worker", "standby", "guard")
+
+
+@pytest.mark.parametrize("killed", [*combinations(THREE, 1), *combinations(THREE, 2), THREE])
+async def test_whoever_is_left_of_worker_standby_and_guard_ends_everything(
+    killed: tuple[str, ...],
+) -> None:
+    """They are stopped before they are killed, so that none of them can still do anything.
+
+    Of all three only the sweep is left. Made to fail, each in its own case, by a guard without a
+    standby, by one that does not see that its standby is gone, and by a sweep that finds nothing.
+    """
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     try:
         assert worker.stdout is not None
         pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
-        directory = psutil.Process(pids[0]).cwd()
-        guards = [child.pid for child in psutil.Process(worker.pid).children()]
-        assert all(is_alive(pid) for pid in pids)
+        guard = psutil.Process(pids[0]).parent()
+        assert guard is not None
+        standby = guard.parent()
+        assert standby is not None
+        assert standby.ppid() == worker.pid
+        directory = Path(psutil.Process(pids[0]).cwd())
+        assert await asyncio.to_thread(end_survivors) == 0
+        three = dict(zip(THREE, (worker.pid, standby.pid, guard.pid), strict=True))
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for which in killed:
+                os.kill(three[which], number)
+        if killed == THREE:
+            # The command itself is the kernel's to kill; what has left its session lives on.
+            await gone(pids[0], *three.values())
+            assert is_alive(pids[1])
+            assert await asyncio.to_thread(end_survivors) >= 1
+        await gone(*pids, *(three[which] for which in killed))
+        if "worker" not in killed:
+            assert "its guard process was killed" in worker.stdout.read()
+        if killed != THREE:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while directory.exists():  # noqa: ASYNC110 - another process removes it
+                    await asyncio.sleep(0.02)
     finally:
-        worker.kill()
-        worker.wait()
-        worker.stdout and worker.stdout.close()
-    await gone(*pids, *guards)
-    assert not Path(directory).exists()
-
-
-async def test_a_killed_guard_does_not_free_what_it_guarded(output: RecordedOutput) -> None:
-    async with opened(allow_commands=True) as handlers:
-        script = "(setsid sh -c 'echo pid $$; exec sleep 1000' &); sleep 1000"
-        execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", script]})
-        attempt = asyncio.create_task(handlers.execute(execution, output))
-        pid = int((await output.line(r"pid (\d+)"))[1])
-        directory = psutil.Process(pid).cwd()
-        for child in psutil.Process().children():
-            if "command_guard" in " ".join(child.cmdline()):
-                child.kill()
-        outcome = await asyncio.wait_for(attempt, DEADLINE_SECONDS)
-        assert outcome.state is RunState.FAILED
-        assert not is_alive(pid)
-        assert alive_with_mark(execution.run_id) == []
-        assert not Path(directory).exists()
-
-
-async def test_a_command_dies_with_its_guard_even_if_the_worker_cannot_look() -> None:
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    try:
-        assert worker.stdout is not None
-        pids = [int(worker.stdout.readline().split()[1]) for _ in range(3)]
-        command = psutil.Process(pids[0])
-        guard = psutil.Process(command.ppid())
-        directory = Path(command.cwd())
-        worker.send_signal(signal.SIGSTOP)
-        guard.kill()
-        await gone(command.pid)
-    finally:
-        # Awake again, the worker finds that its guard is gone and ends the rest.
-        worker.send_signal(signal.SIGCONT)
-        await gone(*pids)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while directory.exists():  # noqa: ASYNC110 - another process removes it
-                await asyncio.sleep(0.02)
         worker.kill()
         worker.communicate()
+
+
+async def test_what_belongs_to_others_is_not_taken_for_a_survivor(output: RecordedOutput) -> None:
+    """A run of this worker, and a process whose worker has its number in another namespace."""
+    other = subprocess.Popen(["sleep", "1000"], env={WORKER_MARK: "boot/pid:[1]/999999-1"})
+    try:
+        async with opened(allow_commands=True) as handlers:
+            execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", "echo on; sleep 1000"]})
+            attempt = asyncio.create_task(handlers.execute(execution, output))
+            await output.line("on")
+            assert await asyncio.to_thread(end_survivors) == 0
+            assert alive_with_mark(execution.run_id)
+            attempt.cancel()
+            await asyncio.wait([attempt])
+        assert is_alive(other.pid)
+    finally:
+        other.kill()
+        other.wait()
 
 
 async def test_short_of_memory_the_kernel_takes_the_job_before_its_guard(

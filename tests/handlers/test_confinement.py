@@ -135,7 +135,7 @@ async def test_a_cgroup_ends_what_its_guard_cannot(
     # Its worker lives: nothing of it is abandoned.
     end_abandoned(Path(real.path).parent)
     assert all(is_alive(pid) for pid in pids)
-    monkeypatch.setattr(cgroups, "_started", lambda _: "another time")
+    monkeypatch.setattr(cgroups, "started", lambda _: "another time")
     end_abandoned(Path(real.path).parent)
     await child.wait()
     await gone(*pids)
