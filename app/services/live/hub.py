@@ -29,6 +29,7 @@ MOST_EVENTS = 20_000
 """How many events one batch may hold; beyond that, subscribers start anew."""
 
 _RETRY_SECONDS = 1.0
+_PAUSE_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 
 
@@ -133,6 +134,8 @@ class FeedHub:
                 _log.warning("live.read_failed", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._hinted.set()
+            # Under a stream of changes, some at a time cost less than each alone.
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def read_batch(self) -> int:
         """Read what is new, hand it to the feeds and return the number of entries."""
