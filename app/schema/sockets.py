@@ -201,6 +201,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         )
         if isinstance(ready, Ready) and (problem := await self._uncounted(principal, ready)):
             raise Refused([problem])
+        # It may stay for long: what was sent is not needed any more.
+        operation.query, operation.variables = "", None
         return await self.view.groups.open(ready, principal)
 
     async def _uncounted(self, principal: Principal, ready: Ready) -> GraphQLError | None:

@@ -182,11 +182,12 @@ class Stream:
 
 @asynccontextmanager
 async def running_api(database_url: str, redis_url: str, **changes: Any) -> AsyncIterator[Api]:
-    """Run a server and return a client for it."""
+    """Run a server and return a client for it; what begins with `ws_` is told the server."""
+    options = {name: changes.pop(name) for name in list(changes) if name.startswith("ws_")}
     settings = settings_for(database_url, redis_url, **changes)
     async with (
         open_runtime(settings) as runtime,
-        serving(build_application(settings)) as port,
+        serving(build_application(settings), **options) as port,
         aiohttp.ClientSession() as http,
     ):
         yield Api(port, http, runtime)

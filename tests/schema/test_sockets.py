@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import websockets
+from sqlalchemy import text
 
 from app.core.vocabulary import Role
+from app.schema import sockets
+from app.schema.socket_protocol import SOCKET_OPTIONS
 from app.services.access import issue_token
 from app.store.instants import read_now
 from tests.clients.gql_client import websocket_client
 from tests.clients.node import NodeClients, node_clients
-from tests.schema.api import ADMIN_TOKEN, Api
+from tests.schema.api import ADMIN_TOKEN, Api, running_api
 from tests.schema.test_path import RUN_EVENTS, TRIGGER
 
 __all__ = ["node_clients"]
@@ -72,7 +75,7 @@ async def test_malformed_message_closes_with_4400(api: Api) -> None:
 async def test_message_that_is_too_big_closes_the_socket(api: Api) -> None:
     async with api.socket() as connection:
         await connection.send(json.dumps({"type": "ping", "payload": {"a": "x" * 130_000}}))
-        assert await close_code(connection) in (4400, 1009)
+        assert await close_code(connection) == 1009
 
 
 async def test_subscribing_before_the_acknowledgement_closes_with_4401(api: Api) -> None:
@@ -101,6 +104,90 @@ async def test_second_subscription_of_one_id_closes_with_4409(api: Api) -> None:
         await connection.send(json.dumps(SUBSCRIBE))
         await connection.send(json.dumps(SUBSCRIBE))
         assert await close_code(connection) == 4409
+
+
+async def test_who_never_says_who_they_are_is_shown_out_with_4408(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "INIT_TIMEOUT", timedelta(seconds=0.2))
+    async with running_api(database_url, redis_url) as api, api.raw_socket() as connection:
+        await connection.send(json.dumps({"type": "ping"}))
+        assert await take(connection) == {"type": "pong"}
+        assert await close_code(connection) == 4408
+
+
+async def test_an_id_is_free_as_soon_as_it_was_completed(api: Api) -> None:
+    complete = {"id": "1", "type": "complete"}
+    async with api.socket() as connection:
+        # Nobody waits for an answer to `complete`, or before the next use of the id.
+        for message in (complete, SUBSCRIBE, complete, SUBSCRIBE, {"type": "pong"}):
+            await connection.send(json.dumps(message))
+        while (message := await take(connection))["type"] != "next":
+            pass
+        assert message["id"] == "1"
+        await connection.send(json.dumps({"type": "ping", "payload": {"any": "thing"}}))
+        assert (await take(connection))["type"] == "pong"
+        assert await subscribers(api) == 1
+
+
+async def test_socket_carries_a_bounded_number_of_operations(api: Api) -> None:
+    query = {"query": "subscription { runEvents(snapshot: false) { __typename } }"}
+    async with api.socket() as connection:
+        for number in range(sockets.MOST_OPERATIONS + 1):
+            subscribe = {"id": str(number), "type": "subscribe", "payload": query}
+            await connection.send(json.dumps(subscribe))
+        while (message := await take(connection))["type"] != "error":
+            assert message["type"] == "next"
+        assert message["id"] == str(sockets.MOST_OPERATIONS)
+        assert message["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+async def test_server_pings_and_compresses_nothing(
+    database_url: str, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Made to fail by leaving compression on, which every client offers."""
+    caplog.set_level("DEBUG", "websockets.client")
+    async with (
+        running_api(database_url, redis_url, ws_ping_interval=0.1) as api,
+        api.socket() as socket,
+    ):
+        assert socket.request is not None
+        assert "permessage-deflate" in socket.request.headers["Sec-WebSocket-Extensions"]
+        assert socket.protocol.extensions == []
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not any(" PING " in record.getMessage() for record in caplog.records):
+                await socket.ping()
+    assert SOCKET_OPTIONS["ws_ping_interval"] == SOCKET_OPTIONS["ws_ping_timeout"] == 20
+
+
+async def test_who_reads_nothing_is_cut_off_and_holds_up_nobody(
+    database_url: str, redis_url: str
+) -> None:
+    """Made to fail by closing politely, which waits for the deaf to read first."""
+    query = "subscription { runEvents { ... on RunSnapshot { runs { parameters } } } }"
+    options = {"ws_ping_interval": 1.0, "ws_ping_timeout": 1.0}
+    async with running_api(database_url, redis_url, **options) as api:
+        schedule = await api.create_schedule(await api.create_job(), overlap="ALLOW")
+        await api.data(TRIGGER, input={"id": schedule["id"]})
+        async with api.runtime.database.transaction() as transaction:
+            # Three times this is more than the buffers of both ends take.
+            filling = "jsonb_build_object('filling', repeat('x', 4000000))"
+            await transaction.execute(text(f"UPDATE run SET parameters = {filling}"))
+        async with api.socket() as deaf, api.watching(RUN_EVENTS) as hears:
+            await anext(hears)
+            deaf.transport.pause_reading()
+            for number in range(3):
+                subscribe = {"id": str(number), "type": "subscribe", "payload": {"query": query}}
+                await deaf.send(json.dumps(subscribe))
+            async with asyncio.timeout(WAIT_SECONDS):
+                while await subscribers(api) < 4:
+                    pass
+            await api.data(TRIGGER, input={"id": schedule["id"]})
+            assert (await anext(hears))["__typename"] == "RunChange"
+            async with asyncio.timeout(WAIT_SECONDS):
+                while await subscribers(api) > 1:
+                    pass
+            deaf.transport.abort()
 
 
 async def test_other_protocols_are_not_spoken(api: Api) -> None:

@@ -91,6 +91,23 @@ async def test_revoked_token_opens_nothing_and_closes_its_sockets(api: Api) -> N
     assert (conflict["code"], conflict["currentState"]) == ("STATE_CONFLICT", "REVOKED")
 
 
+async def test_stream_of_events_ends_with_an_error_when_its_token_is_revoked(api: Api) -> None:
+    """Made to fail by looking after sockets only."""
+    made = await create(api, name="leaver", role="VIEWER")
+    body = {"query": "subscription { runEvents { __typename } }"}
+    headers = {"Authorization": f"Bearer {made['secret']}", "Accept": "text/event-stream"}
+    async with (
+        asyncio.timeout(10),
+        api.http.post(api.url, json=body, headers=headers) as response,
+    ):
+        told = await response.content.readuntil(b"\n\n")
+        assert b"RunSnapshot" in told
+        await api.data(REVOKE, id=made["token"]["id"])
+        rest = await response.content.read()
+    assert b'"code":"UNAUTHENTICATED"' in rest
+    assert rest.endswith(b"event: complete\ndata:\n\n")
+
+
 async def test_expired_token_is_refused(api: Api) -> None:
     async with api.runtime.database.transaction() as transaction:
         now = await read_now(transaction)
