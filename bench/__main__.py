@@ -26,6 +26,7 @@ BENCHMARKS = {
     "time": "next instants",
     "bounded_reads": "reads over all of a million schedules",
     "history": "the engine and its readers on a million finished runs",
+    "pages": "lists at a million schedules and ten million runs",
     "health_reads": "status, watchdog and statistics over many runs",
     "live": "subscribers, and what a delivery costs",
     "live_memory": "the memory of an idle subscription",

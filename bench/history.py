@@ -189,7 +189,7 @@ def _pieces(subject: Subject) -> list[Piece]:
     middle = first_id_at(subject.middle_at)
     span = TimeRange(subject.middle_at, subject.middle_at + timedelta(hours=1))
     by_schedule = RunFilter(schedule_id=subject.schedule_id)
-    finished = Order(col(Run.finished_at), True, "'-infinity'::timestamptz")
+    finished = Order(col(Run.finished_at), True, is_nullable=True)
     occurrences = [subject.middle_at + timedelta(minutes=minute) for minute in range(1_000)]
     return [
         Piece("tick, nothing due", lambda s: fire_batch(s.runtime), _nothing_due),

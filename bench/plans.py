@@ -72,14 +72,21 @@ async def explain_any(connection: asyncpg.Connection, statement: Statement) -> d
     return plan
 
 
-async def explain_analyze(connection: asyncpg.Connection, statement: Statement) -> Sequence[str]:
-    """Return the lines of what happened when a statement was executed, and taken back."""
+async def explain_analyze(
+    connection: asyncpg.Connection, statement: Statement, *, timing: bool = True
+) -> Sequence[str]:
+    """Return the lines of what happened when a statement was executed, and taken back.
+
+    Without `timing` it takes hardly longer than by itself: its parts are not timed.
+    """
     transaction = connection.transaction()
     await transaction.start()
     try:
         await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute("SET LOCAL constraint_exclusion = on")
         rows = await connection.fetch(
-            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {statement.text}", *statement.parameters
+            f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING {timing}) {statement.text}",
+            *statement.parameters,
         )
     finally:
         await transaction.rollback()

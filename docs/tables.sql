@@ -15,6 +15,24 @@ CREATE FUNCTION public.audit_is_to_be_sealed() RETURNS trigger
     END
     $$;
 
+CREATE FUNCTION public.facets_of(tags jsonb, timezone text, timings jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((ARRAY(SELECT ((('tag:'::text || (tag.tag ->> 'key'::text)) || chr(31)) || (tag.tag ->> 'value'::text)) FROM jsonb_path_query(facets_of.tags, '$.keyvalue()'::jsonpath, '{}'::jsonb, true) tag(tag) WHERE ((tag.tag ->> 'value'::text) IS NOT NULL)) || ('zone:'::text || timezone)) || ARRAY(SELECT DISTINCT ('timing:'::text || (kinds.kind #>> '{}'::text[])) FROM (SELECT jsonb_path_query(facets_of.timings, '$[*].keyvalue()."key"'::jsonpath, '{}'::jsonb, true) AS jsonb_path_query UNION ALL SELECT jsonb_path_query(facets_of.timings, '$[*]."cron"."frequency"'::jsonpath, '{}'::jsonb, true) AS jsonb_path_query) kinds(kind) WHERE ((kinds.kind #>> '{}'::text[]) IS NOT NULL)));
+
+CREATE FUNCTION public.keep_schedule_search() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO schedule_search (schedule_id, project_id, name, words, facets)
+SELECT schedule.id, schedule.project_id, schedule.name,
+       words_in(schedule.key, schedule.name, schedule.description, schedule.tags),
+       facets_of(schedule.tags, schedule.timezone, schedule.timings)
+      FROM (SELECT NEW.*) AS schedule
+        ON CONFLICT (schedule_id) DO UPDATE
+       SET name = excluded.name, words = excluded.words, facets = excluded.facets;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.run_has_its_tier() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -23,6 +41,18 @@ CREATE FUNCTION public.run_has_its_tier() RETURNS trigger
         RETURN NEW;
     END
     $$;
+
+CREATE FUNCTION public.words_of(given text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (SELECT COALESCE(array_agg("left"(split.word, 100) ORDER BY split.place), '{}'::text[]) AS "coalesce" FROM regexp_split_to_table(lower((NORMALIZE(words_of.given) COLLATE pg_c_utf8)), '[^[:alnum:]]+'::text) WITH ORDINALITY split(word, place) WHERE (split.word <> ''::text));
+
+CREATE FUNCTION public.words_in(key text, name text, description text, tags jsonb) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_to_tsvector(public.words_of(((((((key || ' '::text) || name) || ' '::text) || COALESCE(description, ''::text)) || ' '::text) || (tags)::text)));
+
+CREATE FUNCTION public.words_query(given text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN (SELECT (COALESCE(string_agg((word.word || ':*'::text), ' & '::text), ''::text))::tsquery AS "coalesce" FROM unnest((public.words_of(words_query.given))[1:10]) word(word));
 
 CREATE TABLE public.api_token (
     id uuid NOT NULL,
@@ -558,6 +588,14 @@ CREATE TABLE public.schedule_counters (
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', fillfactor='50');
 
+CREATE TABLE public.schedule_search (
+    schedule_id uuid NOT NULL,
+    project_id uuid NOT NULL,
+    name character varying(200) NOT NULL,
+    words tsvector NOT NULL,
+    facets text[] NOT NULL
+);
+
 CREATE TABLE public.schedule_version (
     id uuid NOT NULL,
     schedule_id uuid NOT NULL,
@@ -767,6 +805,9 @@ ALTER TABLE ONLY public.schedule_counters
 ALTER TABLE ONLY public.schedule
     ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.schedule_search
+    ADD CONSTRAINT schedule_search_pkey PRIMARY KEY (schedule_id);
+
 ALTER TABLE ONLY public.schedule_version
     ADD CONSTRAINT schedule_version_pkey PRIMARY KEY (id);
 
@@ -830,6 +871,8 @@ CREATE UNIQUE INDEX job_key ON public.job USING btree (project_id, key) WHERE (a
 
 CREATE INDEX job_list ON public.job USING btree (project_id, id);
 
+CREATE INDEX job_words ON public.job USING gin (public.words_in((key)::text, (name)::text, description, tags));
+
 CREATE INDEX notification_message_due ON public.notification_message USING btree (next_attempt_at) WHERE ((state)::text = 'WAITING'::text);
 
 CREATE INDEX notification_message_of_rule ON public.notification_message USING btree (rule_id);
@@ -890,9 +933,15 @@ CREATE INDEX schedule_calendars ON public.schedule USING gin (calendar_ids) WHER
 
 CREATE INDEX schedule_due ON public.schedule USING btree (next_run_at, id) WHERE (next_run_at IS NOT NULL);
 
+CREATE INDEX schedule_failing ON public.schedule_counters USING btree (schedule_id) WHERE (consecutive_failures > 0);
+
+CREATE INDEX schedule_failures ON public.schedule_counters USING btree (failure_count, schedule_id);
+
 CREATE UNIQUE INDEX schedule_key ON public.schedule USING btree (project_id, key) WHERE (archived_at IS NULL);
 
 CREATE INDEX schedule_list ON public.schedule USING btree (project_id, id);
+
+CREATE INDEX schedule_name ON public.schedule_search USING btree (project_id, name, schedule_id);
 
 CREATE INDEX schedule_of_job ON public.schedule USING btree (job_id, id);
 
@@ -907,6 +956,8 @@ CREATE INDEX schedule_same_definition ON public.schedule USING btree (project_id
 CREATE INDEX schedule_turn ON public.schedule USING btree (effective_from) WHERE (effective_from IS NOT NULL);
 
 CREATE UNIQUE INDEX schedule_version_sequence ON public.schedule_version USING btree (schedule_id, sequence) INCLUDE (at, version);
+
+CREATE INDEX schedule_words ON public.schedule_search USING gin (words, facets);
 
 CREATE UNIQUE INDEX secret_key ON public.secret USING btree (project_id, key);
 
@@ -923,6 +974,8 @@ CREATE TRIGGER audit_seal_is_append_only BEFORE DELETE OR UPDATE ON public.audit
 CREATE TRIGGER audit_seal_is_never_emptied BEFORE TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
 CREATE TRIGGER run_has_its_tier BEFORE INSERT ON public.run FOR EACH ROW WHEN (((new.cause)::text = ANY ((ARRAY['CATCH_UP'::character varying, 'BACKFILL'::character varying])::text[]))) EXECUTE FUNCTION public.run_has_its_tier();
+
+CREATE TRIGGER schedule_search AFTER INSERT OR UPDATE OF key, name, description, tags, timezone, timings ON public.schedule FOR EACH ROW EXECUTE FUNCTION public.keep_schedule_search();
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
@@ -992,6 +1045,9 @@ ALTER TABLE ONLY public.schedule
 
 ALTER TABLE ONLY public.schedule
     ADD CONSTRAINT schedule_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);
+
+ALTER TABLE ONLY public.schedule_search
+    ADD CONSTRAINT schedule_search_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.schedule_version
     ADD CONSTRAINT schedule_version_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES public.schedule(id) ON DELETE CASCADE;

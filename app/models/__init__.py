@@ -23,7 +23,7 @@ from app.models.notification import (
 from app.models.occurrence_override import OccurrenceOverride
 from app.models.project import ApiToken, Project
 from app.models.run import Attempt, Run, RunLogChunk
-from app.models.schedule import Schedule, ScheduleCounters
+from app.models.schedule import Schedule, ScheduleCounters, ScheduleSearch
 from app.models.schedule_version import ScheduleVersion
 from app.models.scheduler import Halt, QueueControl, SchedulerControl, Worker
 from app.models.secret import Secret
@@ -59,6 +59,7 @@ __all__ = [
     "RunLogChunk",
     "Schedule",
     "ScheduleCounters",
+    "ScheduleSearch",
     "ScheduleVersion",
     "SchedulerControl",
     "Secret",

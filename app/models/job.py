@@ -26,6 +26,12 @@ class Job(SQLModel, table=True):
             postgresql_where=text("archived_at IS NULL"),
         ),
         Index("job_list", "project_id", "id"),
+        # What a search finds it by.
+        Index(
+            "job_words",
+            text("words_in(key, name, description, tags)"),
+            postgresql_using="gin",
+        ),
         # Those that retention removes for good.
         Index("job_archived", "archived_at", postgresql_where=text("archived_at IS NOT NULL")),
     )

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Uuid, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import CheckConstraint, Index, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 from app.core.vocabulary import (
@@ -203,6 +203,28 @@ class Schedule(SQLModel, table=True):
     last_start_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
+class ScheduleSearch(SQLModel, table=True):
+    """What schedules are found by, of their definitions; PostgreSQL writes it (a trigger).
+
+    A table of its own: a tick changes each schedule that fires, and writes it anew into every index
+    that the schedule has. Of these it knows nothing.
+    """
+
+    __tablename__ = "schedule_search"
+    __table_args__ = (
+        Index("schedule_name", "project_id", "name", "schedule_id"),
+        Index("schedule_words", "words", "facets", postgresql_using="gin"),
+    )
+
+    schedule_id: UUID = Field(primary_key=True, foreign_key="schedule.id", ondelete="CASCADE")
+    project_id: UUID
+    name: str = Field(max_length=200)
+    # Those of key, name, description and tags.
+    words: Any = Field(sa_type=TSVECTOR, nullable=False)
+    # Its tags, its zone and the kinds of its timings: `facet_of_tag` and the like write them.
+    facets: list[str] = Field(sa_type=ARRAY(Text), nullable=False)
+
+
 class ScheduleCounters(SQLModel, table=True):
     """What came of a schedule's runs; written by the batches that finish runs, never by the tick.
 
@@ -210,6 +232,11 @@ class ScheduleCounters(SQLModel, table=True):
     """
 
     __tablename__ = "schedule_counters"
+    # One success after another touches neither. `last_run_at` has none: every run changes it.
+    __table_args__ = (
+        Index("schedule_failures", "failure_count", "schedule_id"),
+        Index("schedule_failing", "schedule_id", postgresql_where=text("consecutive_failures > 0")),
+    )
 
     schedule_id: UUID = Field(primary_key=True, foreign_key="schedule.id")
     # Added to the schedule's own: the public revision counts changes of both rows.

@@ -4,19 +4,31 @@ Filters are plain values, so that equal ones are equal and subscribers can share
 part that is given must hold; `any_of` and `none_of` nest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col
 
 from app.core.run_states import is_final
 from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, ScheduleState
-from app.models import Job, Run, Schedule, ScheduleCounters
+from app.models import Job, Run, Schedule, ScheduleCounters, ScheduleSearch
 
 Tags = tuple[tuple[str, str], ...]
 
@@ -136,18 +148,14 @@ class ScheduleFilter:
     none_of: "tuple[ScheduleFilter, ...]" = ()
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the filter as SQL over schedule, its job and its counters, joined."""
+        """Return the filter as SQL over the schedule table."""
         return and_(
             true(),
-            *_one_of(
-                (Schedule.id, self.ids),
-                (Schedule.state, self.states),
-                (Schedule.timezone, self.timezones),
-                (Job.kind, self.job_kinds),
-            ),
+            *_one_of((Schedule.id, self.ids)),
+            *_in_schedule_states(self.states),
             *_equal((Schedule.job_id, self.job_id)),
-            *_tagged(Schedule.tags, self.tags),
             *_within((Schedule.next_run_at, self.next_run_at)),
+            *self._defined(),
             *self._derived(),
             *_nested(self),
         )
@@ -163,23 +171,69 @@ class ScheduleFilter:
         parts = (*self.all_of, *self.any_of, *self.none_of)
         return self.states is not None or any(part.names_states() for part in parts)
 
+    def found_by(self) -> list[ColumnElement[bool]]:
+        """Return what the schedules must be found by, as SQL over what stands beside them."""
+        return [*self._facets(), *(each for part in self.all_of for each in part.found_by())]
+
+    def _facets(self) -> list[ColumnElement[bool]]:
+        facets, parts = col(ScheduleSearch.facets), list[ColumnElement[bool]]()
+        if self.tags:
+            parts.append(
+                facets.op("@>")(_texts(f"tag:{key}\x1f{value}" for key, value in self.tags))
+            )
+        if self.timezones is not None:
+            parts.append(facets.op("&&")(_texts(f"zone:{zone}" for zone in self.timezones)))
+        if self.timing_kinds is not None:
+            kinds = [_STORED_KIND.get(kind, kind.value) for kind in self.timing_kinds]
+            parts.append(facets.op("&&")(_texts(f"timing:{kind}" for kind in kinds)))
+        return parts
+
+    def _defined(self) -> list[ColumnElement[bool]]:
+        facets = self._facets()
+        conditions: list[ColumnElement[bool]] = [is_found_by(*facets)] if facets else []
+        if self.job_kinds is not None:
+            is_its_job = col(Job.id) == col(Schedule.job_id)
+            conditions.append(_beside(is_its_job, col(Job.kind).in_(self.job_kinds)))
+        return conditions
+
     def _derived(self) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
-        if self.timing_kinds is not None:
-            conditions.append(or_(*(_has_timing(kind) for kind in self.timing_kinds)))
         if self.due is not None:
-            is_due = func.coalesce(col(Schedule.next_run_at) <= func.now(), False)
+            next_run_at = col(Schedule.next_run_at)
+            is_due = and_(next_run_at.is_not(None), next_run_at <= func.now())
             conditions.append(is_due if self.due else not_(is_due))
         if self.failing is not None:
-            is_failing = col(ScheduleCounters.consecutive_failures) > 0
+            is_failing = _beside(
+                col(ScheduleCounters.schedule_id) == col(Schedule.id),
+                col(ScheduleCounters.consecutive_failures) > 0,
+            )
             conditions.append(is_failing if self.failing else not_(is_failing))
         return conditions
 
 
-def _has_timing(kind: TimingKind) -> ColumnElement[bool]:
-    stored = _STORED_KIND.get(kind)
-    part: dict[str, Any] = {stored: {}} if stored else {"cron": {"frequency": kind.value}}
-    return col(Schedule.timings).contains([part])
+def is_found_by(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a schedule is found by what stands beside it."""
+    return _beside(col(ScheduleSearch.schedule_id) == col(Schedule.id), *conditions)
+
+
+def _beside(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return whether there is such a row; the order of a list may have joined the same table."""
+    return exists().where(*conditions).correlate(Schedule)
+
+
+def _texts(texts: Iterable[str]) -> ColumnElement[Any]:
+    return literal(list(texts), ARRAY(Text))
+
+
+def _in_schedule_states(states: Sequence[ScheduleState] | None) -> list[ColumnElement[bool]]:
+    """Return the condition as the index of those that do not fire has it."""
+    if states is None:
+        return []
+    state, others = col(Schedule.state), [one for one in states if one is not ScheduleState.ACTIVE]
+    conditions = [state == ScheduleState.ACTIVE] if len(others) < len(states) else []
+    if others:
+        conditions.append(and_(state.in_(others), col(Schedule.next_run_at).is_(None)))
+    return [or_(false(), *conditions)]
 
 
 def _one_of(*pairs: tuple[Any, Sequence[Any] | None]) -> list[ColumnElement[bool]]:
@@ -220,7 +274,8 @@ def _nested(given: RunFilter | ScheduleFilter) -> list[ColumnElement[bool]]:
     conditions = [part.condition() for part in given.all_of]
     if given.any_of:
         conditions.append(or_(*(part.condition() for part in given.any_of)))
-    conditions.extend(not_(part.condition()) for part in given.none_of)
+    # What is not known to hold, of a column that is null, does not hold.
+    conditions.extend(part.condition().is_not(true()) for part in given.none_of)
     return conditions
 
 

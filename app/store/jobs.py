@@ -57,7 +57,7 @@ def select_jobs(project_id: UUID, *, search: str | None, tags: Tags) -> Select[A
     )
     if tags:
         query = query.where(col(Job.tags).contains(dict(tags)))
-    words = matches_words(search or "", col(Job.key), col(Job.name), col(Job.description))
+    words = matches_words(search, func.words_in(Job.key, Job.name, Job.description, Job.tags))
     return query if words is None else query.where(words)
 
 

@@ -86,12 +86,3 @@ async def read_matching_schedules(
     query = select_records(project_id).where(col(Schedule.id).in_(ids), narrowed.standing())
     records = [ScheduleRecord(*row) for row in (await connection.execute(query)).all()]
     return {record.schedule.id: record for record in records}
-
-
-async def read_newest_schedules(
-    connection: ReadConnection, project_id: UUID, narrowed: ScheduleFilter, limit: int
-) -> list[ScheduleRecord]:
-    """Return the newest schedules that pass the filter."""
-    query = select_records(project_id).where(narrowed.standing())
-    rows = await connection.execute(query.order_by(col(Schedule.id).desc()).limit(limit))
-    return [ScheduleRecord(*row) for row in rows.all()]

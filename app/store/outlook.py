@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col, select
 
 from app.core.vocabulary import RunState, WorkerState
-from app.models import Job, Run, Schedule, ScheduleCounters, Worker
+from app.models import Run, Schedule, Worker
 from app.store.database import ReadConnection
 from app.store.filters import ScheduleFilter, is_unfiltered
 from app.store.schedules import ScheduleRecord, select_records
@@ -139,8 +139,6 @@ def _active(query: Select[Any], project_id: UUID, narrowed: ScheduleFilter | Non
     )
     if narrowed is None or is_unfiltered(narrowed):
         return query
-    query = query.join(Job, col(Job.id) == col(Schedule.job_id))
-    query = query.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
     return query.where(narrowed.standing())
 
 

@@ -17,7 +17,6 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    literal_column,
     select,
     text,
     tuple_,
@@ -62,24 +61,39 @@ class Order:
 
     column: Any
     descending: bool
-    # What stands for null in comparisons, as SQL: beyond every real value of the column.
-    null_as: str | None = None
+    # Whether the column may be null. Those rows make up a list of their own, behind the others, so
+    # that an index serves either.
+    is_nullable: bool = False
 
-    def columns(self, id_column: Any) -> list[ColumnElement[Any]]:
-        """Return the sort columns, the id last."""
-        if self.column is None:
-            return [id_column]
-        if self.null_as is None:
-            return [self.column, id_column]
-        return [func.coalesce(self.column, literal_column(self.null_as)), id_column]
 
-    def bound(self, key: SortKey) -> list[ColumnElement[Any]]:
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A part of a list: what sorts it, and how what lies in it is told from the other part."""
+
+    columns: Sequence[ColumnElement[Any]]
+    condition: ColumnElement[bool] | None = None
+
+    def holds(self, key: SortKey) -> bool:
+        """Return whether a row with this key lies in it."""
+        is_of_nulls = len(self.columns) == 1 and self.condition is not None
+        return self.condition is None or (key.value is None) == is_of_nulls
+
+    def bound(self, key: SortKey, order: Order) -> list[ColumnElement[Any]]:
         """Return the values of `key` for the columns."""
-        if self.column is None:
+        if len(self.columns) == 1:
             return [literal(key.id)]
-        if key.value is None and self.null_as is not None:
-            return [literal_column(self.null_as), literal(key.id)]
-        return [literal(key.value, self.column.type), literal(key.id)]
+        return [literal(key.value, order.column.type), literal(key.id)]
+
+
+def _stretches(order: Order, id_column: Any) -> list[_Stretch]:
+    if order.column is None:
+        return [_Stretch([id_column])]
+    if not order.is_nullable:
+        return [_Stretch([order.column, id_column])]
+    return [
+        _Stretch([order.column, id_column], order.column.is_not(None)),
+        _Stretch([id_column], order.column.is_(None)),
+    ]
 
 
 async def read_page(
@@ -97,20 +111,37 @@ async def read_page(
     until it has found enough, which it believes to be soon.
     """
     await plan_for_values(connection)
-    columns = order.columns(id_column)
-    for key, is_after in ((page.after, True), (page.before, False)):
-        if key is not None:
-            row, bound = tuple_(*columns), tuple_(*order.bound(key))
-            query = query.where(row > bound if is_after != order.descending else row < bound)
     backwards = order.descending != page.from_end
-    if sorts:
-        columns = [*columns[:-1], in_no_index(columns[-1])]
-    query = query.order_by(*(column.desc() if backwards else column.asc() for column in columns))
-    rows = (await connection.execute(query.limit(page.size + 1))).all()
+    rows: list[Any] = []
+    for stretch in _within(_stretches(order, id_column), page):
+        part = query if stretch.condition is None else query.where(stretch.condition)
+        for key, is_after in ((page.after, True), (page.before, False)):
+            if key is not None and stretch.holds(key):
+                row, bound = tuple_(*stretch.columns), tuple_(*stretch.bound(key, order))
+                part = part.where(row > bound if is_after != order.descending else row < bound)
+        columns = [*stretch.columns]
+        if sorts:
+            columns[-1] = in_no_index(columns[-1])
+        part = part.order_by(*(each.desc() if backwards else each.asc() for each in columns))
+        rows += (await connection.execute(part.limit(page.size + 1 - len(rows)))).all()
+        if len(rows) > page.size:
+            break
     more, rows = len(rows) > page.size, rows[: page.size]
     if page.from_end:
         return Page(rows[::-1], has_previous=more, has_next=page.before is not None)
     return Page(rows, has_previous=page.after is not None, has_next=more)
+
+
+def _within(stretches: list[_Stretch], page: PageRequest) -> Sequence[_Stretch]:
+    """Return the stretches a page may take rows from, in the order in which it takes them."""
+    first, last = 0, len(stretches) - 1
+    for index, stretch in enumerate(stretches):
+        if page.after is not None and stretch.holds(page.after):
+            first = index
+        if page.before is not None and stretch.holds(page.before):
+            last = index
+    left = stretches[first : last + 1]
+    return left[::-1] if page.from_end else left
 
 
 def in_no_index(id_column: Any) -> ColumnElement[Any]:
@@ -123,8 +154,15 @@ async def plan_for_values(connection: ReadConnection) -> None:
 
     A statement that is often executed may come to be planned for any values of its parameters; and
     a plan that serves any state, or any stretch of time, reads millions of runs for the rare ones.
+    And let it see what cannot be: the second half of an order, say, of a list that has no nulls.
     """
-    await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    await connection.execute(_PLAN_FOR_VALUES)
+
+
+_PLAN_FOR_VALUES = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " set_config('constraint_exclusion', 'on', true)"
+)
 
 
 async def count_up_to(

@@ -1,7 +1,7 @@
 """Schedules with their counters, and what an edit must lock, withdraw and recount."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,12 +11,21 @@ from sqlmodel import col, select
 
 from app.core.errors import AlreadyExists
 from app.core.vocabulary import ScheduleState
-from app.models import Job, Schedule, ScheduleCounters
+from app.models import Schedule, ScheduleCounters, ScheduleSearch
 from app.store.database import ReadConnection, Transaction
-from app.store.filters import ScheduleFilter
-from app.store.pages import Order, Page, PageRequest, count_up_to, read_page
+from app.store.filters import ScheduleFilter, is_found_by
+from app.store.pages import (
+    Order,
+    Page,
+    PageRequest,
+    count_up_to,
+    plan_for_values,
+    read_page,
+)
 from app.store.words import matches_words
 
+# So many rows are quickly read and sorted, whatever they are sorted by.
+_FEW = 2_000
 _RECORD: tuple[Any, ...] = (Schedule, ScheduleCounters)
 
 
@@ -42,10 +51,9 @@ class SameDefinition(NamedTuple):
 
 
 def select_records(project_id: UUID) -> Select[Any]:
-    """Return the query for the project's schedules, each with its counters and its job at hand."""
+    """Return the query for the project's schedules, each with its counters."""
     both: Select[Any] = select(*_RECORD).where(col(Schedule.project_id) == project_id)
-    both = both.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
-    return both.join(Job, col(Job.id) == col(Schedule.job_id))
+    return both.join(ScheduleCounters, col(ScheduleCounters.schedule_id) == col(Schedule.id))
 
 
 async def read_schedule(
@@ -74,38 +82,85 @@ async def read_schedules(
     return {record.schedule.id: record for record in records}
 
 
-def select_schedules(
-    project_id: UUID, *, search: str | None, narrowed: ScheduleFilter
-) -> Select[Any]:
-    """Return the query for a list; archived ones only where the filter names that state."""
-    query = select_records(project_id).where(narrowed.standing())
-    words = matches_words(
-        search or "", col(Schedule.key), col(Schedule.name), col(Schedule.description)
-    )
-    return query if words is None else query.where(words)
+@dataclass(frozen=True, slots=True)
+class ScheduleList:
+    """Which of a project's schedules; archived ones only if the filter names that state."""
+
+    project_id: UUID
+    narrowed: ScheduleFilter = field(default_factory=ScheduleFilter)
+    search: str | None = None
+
+    async def select_ids(self, connection: ReadConnection) -> Select[Any]:
+        """Return the query for their ids.
+
+        What hardly any schedule has is looked for first. PostgreSQL cannot know of a word or a tag
+        that it is so rare, and would walk along the order of the list to find all of them.
+        """
+        await plan_for_values(connection)
+        query: Select[Any] = select(Schedule.id).where(
+            col(Schedule.project_id) == self.project_id, self.narrowed.standing()
+        )
+        words = matches_words(self.search, col(ScheduleSearch.words))
+        if words is not None:
+            query = query.where(is_found_by(words))
+        found_by = [*self.narrowed.found_by(), *([] if words is None else [words])]
+        if not found_by:
+            return query
+        few = select(ScheduleSearch.schedule_id).where(
+            col(ScheduleSearch.project_id) == self.project_id, *found_by
+        )
+        ids = (await connection.execute(few.limit(_FEW + 1))).scalars().all()
+        return query if len(ids) > _FEW else query.where(col(Schedule.id).in_(ids))
 
 
 async def read_newest_schedule_ids(
     connection: ReadConnection, project_id: UUID, narrowed: ScheduleFilter, *, limit: int
 ) -> list[UUID]:
     """Return the ids of the newest schedules that pass a filter."""
-    query = select_records(project_id).where(narrowed.standing())
-    ids = query.with_only_columns(col(Schedule.id)).order_by(col(Schedule.id).desc()).limit(limit)
-    return list((await connection.execute(ids)).scalars())
+    query = await ScheduleList(project_id, narrowed).select_ids(connection)
+    ids = await connection.execute(query.order_by(col(Schedule.id).desc()).limit(limit))
+    return list(ids.scalars())
+
+
+async def read_newest_schedules(
+    connection: ReadConnection, project_id: UUID, narrowed: ScheduleFilter, limit: int
+) -> list[ScheduleRecord]:
+    """Return the newest schedules that pass a filter."""
+    ids = await read_newest_schedule_ids(connection, project_id, narrowed, limit=limit)
+    return await _in_order(connection, project_id, ids)
 
 
 async def page_schedules(
-    connection: ReadConnection, query: Select[Any], order: Order, page: PageRequest
+    connection: ReadConnection, listed: ScheduleList, order: Order, page: PageRequest
 ) -> Page[ScheduleRecord]:
-    """Return one page of schedules."""
-    found = await read_page(connection, query, id_column=col(Schedule.id), order=order, page=page)
-    return Page([ScheduleRecord(*row) for row in found.items], found.has_previous, found.has_next)
+    """Return one page of schedules. What they are is read only of those that are on it."""
+    query, id_column = await listed.select_ids(connection), col(Schedule.id)
+    for beside in (ScheduleSearch, ScheduleCounters):
+        if order.column is not None and order.column.class_ is beside:
+            # One index has the column and the id.
+            id_column = col(beside.schedule_id)
+            query = query.join(beside, id_column == col(Schedule.id))
+            if beside is ScheduleSearch:
+                query = query.where(col(ScheduleSearch.project_id) == listed.project_id)
+    found = await read_page(connection, query, id_column=id_column, order=order, page=page)
+    ids = [row[0] for row in found.items]
+    records = await _in_order(connection, listed.project_id, ids)
+    return Page(records, found.has_previous, found.has_next)
+
+
+async def _in_order(
+    connection: ReadConnection, project_id: UUID, ids: Sequence[UUID]
+) -> list[ScheduleRecord]:
+    """Return schedules in the order of these ids, but for one removed for good at this moment."""
+    records = await read_schedules(connection, project_id, ids)
+    return [records[id_] for id_ in ids if id_ in records]
 
 
 async def count_schedules(
-    connection: ReadConnection, query: Select[Any], cap: int
+    connection: ReadConnection, listed: ScheduleList, cap: int
 ) -> tuple[int, bool]:
     """Count schedules, up to a cap."""
+    query = await listed.select_ids(connection)
     return await count_up_to(connection, query, id_column=col(Schedule.id), cap=cap)
 
 

@@ -1,23 +1,25 @@
 """Search by the beginnings of words.
 
 The embedded PostgreSQL has no trigram index, so it is full text in its plainest form: no stemming,
-no stop words, each word of the search a prefix.
+no stop words, each word of the search a prefix. PostgreSQL splits both sides with one function
+(`words_of`, in the migrations), so that no search is a syntax error and both agree on what a word
+is.
 """
 
-import re
 from typing import Any
 
 from sqlalchemy import ColumnElement, func
 
-_WORD = re.compile(r"\w+", re.UNICODE)
-_MOST_WORDS = 10
+from app.core.errors import LimitExceeded
+
+LONGEST_SEARCH = 500
+"""How many characters a search may have. Of its words the first ten count."""
 
 
-def matches_words(search: str, *columns: Any) -> ColumnElement[bool] | None:
-    """Return the condition that every word begins a word of the columns; None without words."""
-    words = _WORD.findall(search)[:_MOST_WORDS]
-    if not words:
+def matches_words(search: str | None, words: Any) -> ColumnElement[bool] | None:
+    """Return the condition that every word begins one of the words; None without words."""
+    if search is None or not any(character.isalnum() for character in search):
         return None
-    text = func.replace(func.concat_ws(" ", *columns), "_", " ")
-    query = " & ".join(f"'{word}':*" for word in words for word in word.split("_") if word)
-    return func.to_tsvector("simple", text).op("@@")(func.to_tsquery("simple", query))
+    if len(search) > LONGEST_SEARCH:
+        raise LimitExceeded(f"A search has at most {LONGEST_SEARCH} characters.", path=("search",))
+    return words.op("@@")(func.words_query(search))  # type: ignore[no-any-return] # of a comparison

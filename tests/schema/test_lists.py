@@ -158,6 +158,58 @@ async def test_filters_combine(many: Api) -> None:
     assert await keys(many, search="'; DROP") == set()
 
 
+async def test_search_is_by_the_beginnings_of_words_whatever_is_typed(api: Api) -> None:
+    """Fails without the trigger, and if a search is made into a query by its text."""
+    job_id = await api.create_job()
+    given: dict[str, dict[str, Any]] = {
+        "nightly_export": {"name": "Émigré Straße", "description": "Sends invoices to ACME-Corp."},
+        "hourly": {"name": "हिन्दी 東京", "tags": [{"key": "team", "value": "billing-ops"}]},
+        "other": {"name": "a'b:c & d | !e <-> (f) \\\\ g*"},
+    }
+    for key, fields in given.items():
+        await api.create_schedule(job_id, key, **fields)
+    everything = {"nightly_export", "hourly", "other"}
+    for search, expected in {
+        "EXPO": {"nightly_export"},
+        "corp invo": {"nightly_export"},
+        "xport": set(),
+        "émi stra": {"nightly_export"},
+        "E\u0301mi": {"nightly_export"},
+        "हिन्": {"hourly"},
+        "ops team": {"hourly"},
+        "": everything,
+        " ...'& ": everything,
+        "a'b:c & d | !e <-> (f) \\ g*": {"other"},
+        " ".join(["o"] * 200): {"other", "hourly"},
+        "x" * 300: set(),
+    }.items():
+        assert await keys(api, search=search) == expected, search
+    (error,) = (await api.ask(SCHEDULES, search="o" * 501))["errors"]
+    assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+    assert error["extensions"]["path"] == ["search"]
+
+
+async def test_search_sees_an_edit_at_once_and_no_tick_disturbs_it(api: Api) -> None:
+    schedule = await api.create_schedule(await api.create_job(), name="Before")
+    update = "mutation($i: ScheduleUpdateInput!) { scheduleUpdate(input: $i) { errors { code } } }"
+    given = {"id": schedule["id"], "fields": {"name": "After", "timezone": "Europe/Berlin"}}
+    await api.data(update, i=given)
+    assert await keys(api, search="before") == set()
+    assert await keys(api, search="after", filter={"timezone": ["Europe/Berlin"]}) == {"schedule"}
+    assert await keys(api, filter={"timezone": ["UTC"]}) == set()
+
+
+async def test_jobs_are_searched_as_schedules_are(api: Api) -> None:
+    await api.create_job("nightly", description="Sends it.", tags=[{"key": "team", "value": "ops"}])
+    await api.create_job("other")
+    query = """query($s: String!) { jobs(search: $s) {
+        totalCount { value } nodes { key } } }"""
+    for search, expected in (("SEND night", ["nightly"]), ("op", ["nightly"]), ("end", [])):
+        found = (await api.data(query, s=search))["jobs"]
+        assert [node["key"] for node in found["nodes"]] == expected
+        assert found["totalCount"]["value"] == len(expected)
+
+
 async def test_filter_that_nests_too_deep_is_refused(many: Api) -> None:
     nested: dict[str, Any] = {"due": True}
     for _ in range(6):
@@ -182,6 +234,10 @@ async def test_runs_are_listed_by_their_filters(api: Api) -> None:
         ({"cause": ["MANUAL"], "state": ["QUEUED"], "queue": ["default"]}, 3),
         ({"scheduledFor": {"lt": "2020-01-01T00:00:00Z"}}, 0),
         ({"reason": ["ERROR"]}, 0),
+        # They have no reason, no end and no backfill, so none that is excluded.
+        ({"not": {"reason": ["ERROR"]}}, 3),
+        ({"not": {"finishedAt": {"gte": "2020-01-01T00:00:00Z"}}}, 3),
+        ({"not": {"not": {"reason": ["ERROR"]}}}, 0),
     ):
         found = (await api.data(query, f=narrowed))["runs"]
         assert (found["totalCount"]["value"], len(found["nodes"])) == (expected, expected)

@@ -16,5 +16,8 @@ Before = Annotated[
 ]
 Search = Annotated[
     str | None,
-    strawberry.argument(description="Beginnings of words in key, name and description."),
+    strawberry.argument(
+        description="Beginnings of words in key, name, description and tags, at most 500 "
+        "characters; the first ten words count."
+    ),
 ]

@@ -10,7 +10,7 @@ from sqlmodel import col
 from app.core.errors import Invalid, LimitExceeded
 from app.core.ids import Kind
 from app.core.vocabulary import JobKind, RunCause, RunReason, RunState, ScheduleState
-from app.models import Run, Schedule, ScheduleCounters
+from app.models import Run, Schedule, ScheduleCounters, ScheduleSearch
 from app.schema.enums import Direction, RunOrderField, ScheduleOrderField
 from app.schema.ids import from_id
 from app.schema.scalars import TimeZone
@@ -184,7 +184,7 @@ _RUN_COLUMNS: dict[RunOrderField, Any] = {
     RunOrderField.FINISHED_AT: Run.finished_at,
 }
 _SCHEDULE_COLUMNS: dict[ScheduleOrderField, Any] = {
-    ScheduleOrderField.NAME: Schedule.name,
+    ScheduleOrderField.NAME: ScheduleSearch.name,
     ScheduleOrderField.NEXT_RUN_AT: Schedule.next_run_at,
     ScheduleOrderField.LAST_RUN_AT: ScheduleCounters.last_run_at,
     ScheduleOrderField.FAILURE_COUNT: ScheduleCounters.failure_count,
@@ -213,11 +213,10 @@ def _order(
     field: RunOrderField | ScheduleOrderField, direction: Direction, column: Any
 ) -> tuple[str, Order]:
     descending = direction is Direction.DESC
-    null_as = "'-infinity'::timestamptz" if descending else "'infinity'::timestamptz"
     order = Order(
         None if column is None else col(column),
         descending,
-        null_as if field in _NULLABLE else None,
+        field in _NULLABLE,
     )
     return f"{field.value} {direction.value}", order
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
-from sqlalchemy import Select
 from strawberry.scalars import JSON
 
 from app.core.clock import utc_now
@@ -22,6 +21,7 @@ from app.core.vocabulary import (
     ScheduleState,
 )
 from app.models import Schedule as ScheduleRow
+from app.models import ScheduleCounters
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
 from app.schema.ids import to_id
@@ -48,10 +48,10 @@ from app.store import filters as store
 from app.store.instants import read_now
 from app.store.pages import SortKey
 from app.store.schedules import (
+    ScheduleList,
     ScheduleRecord,
     count_schedules,
     page_schedules,
-    select_schedules,
 )
 from app.store.statistics import Of
 
@@ -395,7 +395,7 @@ class ScheduleConnection:
     edges: list[ScheduleEdge] = strawberry.field(description="The schedules with their positions.")
     nodes: list[Schedule] = strawberry.field(description="The schedules.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.")
-    query: strawberry.Private[Select[Any]]
+    listed: strawberry.Private[ScheduleList]
 
     @strawberry.field(description="How many there are.")
     async def total_count(
@@ -405,7 +405,7 @@ class ScheduleConnection:
     ) -> Count:
         """Count up to the cap."""
         async with info.context.reading() as connection:
-            value, exact = await count_schedules(connection, self.query, Count.bounded(cap))
+            value, exact = await count_schedules(connection, self.listed, Count.bounded(cap))
         return Count(value=value, exact=exact)
 
     @classmethod
@@ -424,9 +424,9 @@ class ScheduleConnection:
         whole = store.ScheduleFilter(
             job_id=job_id, all_of=() if narrowed is None else (narrowed.read(),)
         )
-        query = select_schedules(context.principal.project_id, search=search, narrowed=whole)
+        listed = ScheduleList(context.principal.project_id, whole, search)
         async with context.reading() as connection:
-            page = await page_schedules(connection, query, stored_order, window.request(name))
+            page = await page_schedules(connection, listed, stored_order, window.request(name))
         column = stored_order.column
         cursors, info = page_info(
             page, name, lambda record: SortKey(_value_of(record, column), record.schedule.id)
@@ -436,11 +436,11 @@ class ScheduleConnection:
             ScheduleEdge(cursor=cursor, node=node)
             for cursor, node in zip(cursors, nodes, strict=True)
         ]
-        return cls(edges=edges, nodes=nodes, page_info=info, query=query)
+        return cls(edges=edges, nodes=nodes, page_info=info, listed=listed)
 
 
 def _value_of(record: ScheduleRecord, column: Any) -> Any:
     if column is None:
         return None
-    row = record.schedule if column.table.name == "schedule" else record.counters
+    row = record.counters if column.class_ is ScheduleCounters else record.schedule
     return getattr(row, column.key)

@@ -19,9 +19,8 @@ from app.store.live import (
     read_matching_runs,
     read_matching_schedules,
     read_newest_runs,
-    read_newest_schedules,
 )
-from app.store.schedules import ScheduleRecord
+from app.store.schedules import ScheduleRecord, read_newest_schedules
 
 Row = TypeVar("Row")
 
