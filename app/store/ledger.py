@@ -24,6 +24,25 @@ async def read_record(connection: ReadConnection, schedule_id: UUID, at: datetim
     return (await connection.exec(query)).first()
 
 
+async def read_backfilled(
+    connection: ReadConnection, schedule_id: UUID, at: datetime
+) -> Run | None:
+    """Return the newest run that a backfill made of this occurrence."""
+    query = (
+        select(Run)
+        .where(
+            col(Run.schedule_id) == schedule_id,
+            col(Run.scheduled_for) == at,
+            # As the index of further runs says it.
+            col(Run.cause).in_((RunCause.RERUN, RunCause.BACKFILL)),
+            col(Run.backfill_id).is_not(None),
+        )
+        .order_by(col(Run.id).desc())
+        .limit(1)
+    )
+    return (await connection.exec(query)).first()
+
+
 async def read_range_over(
     connection: ReadConnection, schedule_id: UUID, at: datetime
 ) -> Run | None:

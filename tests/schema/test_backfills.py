@@ -85,6 +85,7 @@ async def test_a_backfill_is_started_read_and_found_by_its_runs(api: Api) -> Non
     assert backfill["runs"]["totalCount"] == {"value": 5}
     again = await hourly.start(idempotencyKey="once")
     assert (again["replayed"], again["backfill"]["id"]) == (True, backfill["id"])
+    assert (again["count"], again["countIsExact"], again["planned"]) == (5, True, [])
     runs = (await api.data(RUNS, filter={"backfillId": backfill["id"]}))["runs"]["nodes"]
     assert len(runs) == 5
     assert all(run["backfill"] == {"id": backfill["id"], "total": 5} for run in runs)

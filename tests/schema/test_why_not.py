@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from app.services.firing import fire_due
 from tests.schema.api import Api
+from tests.schema.test_backfills import START
 from tests.schema.test_mutations import ARCHIVE, PAUSE, RESUME, UPDATE
 from tests.schema.test_overrides import HOUR, MINUTE, Hourly, next_hours, written
 from tests.schema.test_versions import change
@@ -307,3 +308,41 @@ async def test_what_was_skipped_for_spacing_or_at_a_limit_is_told(api: Api) -> N
     assert "spacing" in spaced["message"]
     assert verdict(limited) == ("SKIPPED", "LIMIT", True)
     assert "maxRuns" in limited["message"]
+
+
+async def test_what_a_backfill_ran_is_told_whatever_the_schedule_was_then(api: Api) -> None:
+    schedule = await api.create_schedule(await api.create_job(), cron="0 * * * *", overlap="ALLOW")
+    hour = next_hours(1)[0] - 3 * HOUR
+    given = {"scheduleId": schedule["id"], "from": written(hour), "until": written(hour)}
+    payload = (await api.data(START, input=given))["backfillStart"]
+    assert (payload["errors"], payload["count"]) == ([], 1)
+    answer = await why(api, schedule["id"], hour)
+    assert verdict(answer) == ("WILL_RUN", None, True)
+    assert answer["message"].startswith("A backfill took it up: It has been waiting")
+    [run] = payload["backfill"]["runs"]["nodes"]
+    assert answer["run"]["id"] == run["id"]
+    before = await why(api, schedule["id"], hour - HOUR)
+    assert verdict(before) == ("BEFORE_CREATION", None, False)
+
+    # Beside what became of it by itself.
+    await written_off(api, hour)
+    answer = await why(api, schedule["id"], hour)
+    assert verdict(answer) == ("MISSED", "TOO_LATE", True)
+    assert "A backfill took it up: It has been waiting" in answer["message"]
+
+
+async def written_off(api: Api, at: datetime) -> None:
+    """Record that an occurrence was missed."""
+    async with api.runtime.database.transaction() as transaction:
+        await transaction.execute(
+            text(
+                "INSERT INTO run (id, project_id, job_id, schedule_id, schedule_version, revision,"
+                " state, reason, cause, overlap, scheduled_for, due_at, next_attempt_at,"
+                " created_at, finished_at, parameters, tags, queue, priority, attempt,"
+                " max_attempts, crash_count) SELECT uuidv7(), project_id, job_id, schedule_id, 1,"
+                " 1, 'MISSED', 'TOO_LATE', 'SCHEDULE', overlap, scheduled_for, due_at, due_at,"
+                " created_at, now(), '{}', '{}', queue, 0, 0, 1, 0 FROM run"
+                " WHERE scheduled_for = :at"
+            ),
+            {"at": at},
+        )

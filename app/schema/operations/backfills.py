@@ -89,6 +89,9 @@ class BackfillMutations:
             payload = _payload(started.plan)
             payload.backfill = Backfill.of(started.record)
             payload.replayed = accepted.replayed
+            if accepted.replayed:
+                payload.count = payload.backfill.total
+                payload.count_is_exact = payload.backfill.total_is_exact
             return payload
         return BackfillPayload(errors=errors)
 

@@ -51,11 +51,12 @@ class BackfillPayload:
     )
     planned: list[Occurrence] = strawberry.field(
         default_factory=list,
-        description="Of a start or a dry run: the occurrences that run, the first 500.",
+        description="Of a start or a dry run: the occurrences that run, the first 500. None of a "
+        "request that is answered again: look at the backfill's runs.",
     )
     count: int = strawberry.field(
         default=0,
-        description="How many those are; of a long range only the beginning is counted here.",
+        description="How many run; of a long range only the beginning is counted here.",
     )
     count_is_exact: bool = strawberry.field(
         default=True, description="Whether the whole range is counted."

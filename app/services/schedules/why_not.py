@@ -6,7 +6,7 @@ timings then, not now. Only reads.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice
@@ -39,7 +39,7 @@ from app.services.schedules.why_words import (
 )
 from app.store.database import ReadConnection
 from app.store.instants import read_now
-from app.store.ledger import read_range_over, read_record
+from app.store.ledger import read_backfilled, read_range_over, read_record
 from app.store.overrides import override_of, read_override
 from app.store.projects import read_project
 from app.store.status import Control, read_control
@@ -67,9 +67,33 @@ async def explain_instant(
     """Answer for one schedule and one instant, past or future."""
     as_of = await read_now(connection)
     columns = schedule.model_dump()
-    if at <= as_of:
-        version = await read_version_in_force(connection, schedule.id, at)
-        columns |= {} if version is None else columns_of(version.snapshot)
+    if at > as_of:
+        return await _by_itself(connection, schedule, columns, at, as_of)
+    version = await read_version_in_force(connection, schedule.id, at)
+    columns |= {} if version is None else columns_of(version.snapshot)
+    first = await _by_itself(connection, schedule, columns, at, as_of)
+    again = await read_backfilled(connection, schedule.id, at)
+    return first if again is None else _with_backfill(first, again, columns, as_of)
+
+
+def _with_backfill(
+    first: Explanation, again: Run, columns: Mapping[str, Any], as_of: datetime
+) -> Explanation:
+    """Tell of the run that a backfill made, beside what became of the occurrence by itself."""
+    own = _recorded(again, columns, first.at, as_of)
+    if first.run is not None:
+        return replace(first, message=f"{first.message} A backfill took it up: {own.message}")
+    return replace(own, message=f"A backfill took it up: {own.message}")
+
+
+async def _by_itself(
+    connection: ReadConnection,
+    schedule: Schedule,
+    columns: Mapping[str, Any],
+    at: datetime,
+    as_of: datetime,
+) -> Explanation:
+    """Answer without regard to backfills."""
     record = await read_record(connection, schedule.id, at)
     if record is not None:
         return _recorded(record, columns, at, as_of)
