@@ -12,14 +12,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import CursorResult
+from sqlalchemy import CursorResult, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.core.clock import elapsed_seconds
 from app.store.statements import statement
+
+_FRESH_SECONDS = 1.0
 
 
 class ReadConnection(AsyncSession):
@@ -57,6 +60,30 @@ def _to_json(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+def _find_dead_connections(engine: AsyncEngine) -> None:
+    """Let no connection out of the pool that a restarted PostgreSQL has left dead.
+
+    SQLAlchemy's own ping takes three round trips, more than most reads. One that was used within
+    the last second is not asked: a PostgreSQL that restarted since then is not back yet.
+    """
+    dialect = engine.dialect
+
+    def note_use(_: Any, record: Any) -> None:
+        record.info["used_at"] = elapsed_seconds()
+
+    def check(connection: Any, record: Any, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+        if elapsed_seconds() - record.info.get("used_at", elapsed_seconds()) > _FRESH_SECONDS:
+            try:
+                dialect.do_ping(connection)
+            except Exception as error:
+                raise DisconnectionError from error
+
+    event.listen(engine.sync_engine.pool, "checkin", note_use)
+    event.listen(engine.sync_engine.pool, "checkout", check)
+
+
 class Database:
     """A pool of connections."""
 
@@ -72,37 +99,35 @@ class Database:
 
         `url` is `postgresql://…`; a unix socket is given as `?host=/directory`.
         """
-        return cls(
-            create_async_engine(
-                make_url(url).set(drivername="postgresql+asyncpg"),
-                pool_size=pool_size,
-                max_overflow=0,
-                pool_timeout=10,
-                # Those used last know their statements and have warm caches.
-                pool_use_lifo=True,
-                # A restarted PostgreSQL leaves dead connections in the pool: the ping finds them.
-                pool_pre_ping=True,
-                # Parameters and results of jobs do not belong into our log.
-                hide_parameters=True,
-                json_serializer=_to_json,
-                json_deserializer=orjson.loads,
-                connect_args={
-                    "timeout": 5,
-                    "server_settings": {
-                        "application_name": "tickwheel",
-                        "timezone": "UTC",
-                        "jit": "off",
-                        # What is hot is in memory: rows that are named are looked up, however few
-                        # PostgreSQL believes there are beside them.
-                        "random_page_cost": "1.1",
-                        "statement_timeout": str(int(statement_timeout_seconds * 1000)),
-                        # A process that is stopped in the middle of a transaction holds what the
-                        # others are waiting for: less than the ten seconds after which it is late.
-                        "idle_in_transaction_session_timeout": "5000",
-                    },
+        engine = create_async_engine(
+            make_url(url).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            # Those used last know their statements and have warm caches.
+            pool_use_lifo=True,
+            # Parameters and results of jobs do not belong into our log.
+            hide_parameters=True,
+            json_serializer=_to_json,
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": 5,
+                "server_settings": {
+                    "application_name": "tickwheel",
+                    "timezone": "UTC",
+                    "jit": "off",
+                    # What is hot is in memory: rows that are named are looked up, however few
+                    # PostgreSQL believes there are beside them.
+                    "random_page_cost": "1.1",
+                    "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+                    # A process that is stopped in the middle of a transaction holds what the
+                    # others are waiting for: less than the ten seconds after which it is late.
+                    "idle_in_transaction_session_timeout": "5000",
                 },
-            )
+            },
         )
+        _find_dead_connections(engine)
+        return cls(engine)
 
     async def close(self) -> None:
         """Close every connection."""
