@@ -33,9 +33,20 @@ class TransactionId(UserDefinedType[str]):
         return "xid8"
 
 
+class _Words(Enum):
+    """Reads a word by one look into a table; SQLAlchemy's own takes two calls a value."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
+        """Return what turns a stored word into its member."""
+        members = {member.value: member for member in self.enum_class or ()}
+        return {None: None, **members}.__getitem__
+
+
 def word_type(words: type[StrEnum], name: str) -> Enum:
     """Return a text column limited by a check constraint to the words of an enumeration."""
-    return Enum(
+    return _Words(
         words,
         name=name,
         native_enum=False,
