@@ -110,7 +110,7 @@ async def running_instance(workers: int = 1, /, **settings: str) -> AsyncIterato
             stack.push_async_callback(server.stop)
         database_url, redis_url = await asyncio.gather(postgres.start(), redis.start())
         await upgrade(database_url)
-        port = _free_port()
+        port = free_port()
         environment = {**_environment(database_url, redis_url, token, port), **settings}
         names = ["worker", *(f"worker {number}" for number in range(2, workers + 1))]
         programs = {
@@ -173,7 +173,8 @@ def _environment(database_url: str, redis_url: str, token: str, port: int) -> di
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

@@ -28,12 +28,12 @@ from graphql import (
 )
 from graphql.execution import Executor
 from strawberry.execution import optimized_is_awaitable
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from app.schema.context import Context
 from app.schema.documents import Documents, Prepared
+from app.schema.executor import PlainFields, TickwheelExecutor
 from app.schema.limits import MOST_ROWS, check_cost, check_variables
 
 BAD_INPUT = "BAD_USER_INPUT"
@@ -76,12 +76,13 @@ class TickwheelSchema(strawberry.Schema):
     which says the same, but a client would send it.
     """
 
-    executor_class: type[Executor[Any]] = StrawberryGraphQLCoreExecutionContext
+    executor_class: type[Executor[Any]] = TickwheelExecutor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for type_ in self._schema.type_map.values():
             _drop_null_defaults(type_)
+        self._schema.extensions[PlainFields.KEY] = PlainFields()
 
     @cached_property
     def documents(self) -> Documents:

@@ -1,5 +1,6 @@
 """Jobs."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, ScheduleFilter
 from app.schema.inputs.statistics import Window as StatsWindow
 from app.schema.inputs.statistics import window_of
+from app.schema.relations import attributes_of, lazily
 from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
 from app.schema.types.statistics import RunStats
 from app.services.rules import parameters_schema_of
@@ -62,6 +64,34 @@ class RetryPolicy:
         )
 
 
+_READS: dict[str, Callable[[Any], Any]] = {
+    **attributes_of(
+        "row",
+        "key",
+        "name",
+        "description",
+        "version",
+        "created_at",
+        "updated_at",
+        "archived_at",
+        "kind",
+        "queue",
+        "priority",
+        "concurrency_limit",
+        "on_worker_lost",
+    ),
+    "id": lambda shown: to_id(Kind.JOB, shown.row.id),
+    "config": lambda shown: JSON(shown.row.config),
+    "parameters_schema": lambda shown: parameters_schema_of(shown.row),
+    "parameters": lambda shown: JSON(shown.row.parameters),
+    "timeout": lambda shown: timedelta(seconds=shown.row.timeout_seconds),
+    "retry": lambda shown: RetryPolicy.of(CoreRetryPolicy.from_json(shown.row.retry)),
+    "tags": lambda shown: Tag.list_of(shown.row.tags),
+    "owner": lambda shown: Actor.of(shown.row.created_by),
+}
+
+
+@lazily(_READS)
 @strawberry.type(description="What to run: kind, configuration, parameters, limits.")
 class Job(Node):
     """A job."""
@@ -154,30 +184,9 @@ class Job(Node):
     @classmethod
     def of(cls, row: JobRow) -> "Job":
         """Return the public form."""
-        schema = parameters_schema_of(row)
-        return cls(
-            id=to_id(Kind.JOB, row.id),
-            key=row.key,
-            name=row.name,
-            description=row.description,
-            version=row.version,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            archived_at=row.archived_at,
-            kind=row.kind,
-            config=JSON(row.config),
-            parameters_schema=None if schema is None else JSON(schema),
-            parameters=JSON(row.parameters),
-            queue=row.queue,
-            priority=row.priority,
-            timeout=timedelta(seconds=row.timeout_seconds),
-            concurrency_limit=row.concurrency_limit,
-            retry=RetryPolicy.of(CoreRetryPolicy.from_json(row.retry)),
-            on_worker_lost=row.on_worker_lost,
-            tags=Tag.list_of(row.tags),
-            owner=Actor.of(row.created_by),
-            row=row,
-        )
+        shown = cls.__new__(cls)
+        shown.row = row
+        return shown
 
 
 @strawberry.type(description="A job in a list.")

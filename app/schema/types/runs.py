@@ -1,6 +1,6 @@
 """Runs, their attempts and their logs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -13,12 +13,14 @@ from app.core.ids import Kind
 from app.core.run_states import is_final
 from app.core.vocabulary import FailureReason, LogLevel, RunCause, RunReason, RunState
 from app.models import Attempt as AttemptRow
+from app.models import Job as JobRow
 from app.models import Run as RunRow
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
 from app.schema.context import Context, Info
 from app.schema.ids import to_id
 from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, RunOrder, run_order
+from app.schema.relations import Relation, attributes_of, follows, lazily
 from app.schema.scalars import Cursor
 from app.schema.types.common import Actor, Count, Node, PageInfo, Tag
 from app.schema.types.logs import LogConnection
@@ -26,6 +28,7 @@ from app.schema.types.scheduler import Worker
 from app.store import filters as store
 from app.store.pages import SortKey
 from app.store.runs import count_runs, page_runs, select_runs
+from app.store.schedules import ScheduleRecord
 
 if TYPE_CHECKING:
     from app.schema.types.backfills import Backfill
@@ -85,6 +88,68 @@ class Attempt:
         )
 
 
+_READS: dict[str, Callable[[Any], Any]] = {
+    **attributes_of(
+        "row",
+        "revision",
+        "schedule_version",
+        "state",
+        "reason",
+        "message",
+        "cause",
+        "scheduled_for",
+        "due_at",
+        "range_end",
+        "range_count",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "queue",
+        "priority",
+        "attempt",
+        "max_attempts",
+        "progress",
+        "progress_message",
+        "idempotency_key",
+    ),
+    "id": lambda shown: to_id(Kind.RUN, shown.row.id),
+    "terminal": lambda shown: is_final(shown.row.state),
+    "triggered_by": lambda shown: Actor.of(shown.row.triggered_by),
+    "previous_success_at": lambda shown: shown.row.previous_success_for,
+    "next_attempt_at": lambda shown: (
+        shown.row.next_attempt_at if shown.row.state is RunState.QUEUED else None
+    ),
+    "lateness": lambda shown: _between(shown.row.due_at, shown.row.first_started_at),
+    "duration": lambda shown: _between(shown.row.started_at, shown.row.finished_at),
+    "parameters": lambda shown: JSON(shown.row.parameters),
+    "result": lambda shown: None if shown.row.result is None else JSON(shown.row.result),
+    "error": lambda shown: RunError.of(shown.row.error),
+    "tags": lambda shown: Tag.list_of(shown.row.tags),
+}
+
+
+def _show_job(row: JobRow | None, _: Context) -> "Job":
+    from app.schema.types.jobs import Job
+
+    assert row is not None, "a job outlives its runs"
+    return Job.of(row)
+
+
+def _show_schedule(record: ScheduleRecord | None, context: Context) -> "Schedule | None":
+    from app.schema.types.schedules import Schedule
+
+    return None if record is None else Schedule.of(record, context.principal)
+
+
+_JOB: Relation["Run", "Job"] = Relation(
+    lambda loaders: loaders.jobs, lambda run: run.row.job_id, _show_job
+)
+_SCHEDULE: Relation["Run", "Schedule | None"] = Relation(
+    lambda loaders: loaders.schedules, lambda run: run.row.schedule_id, _show_schedule
+)
+
+
+@lazily(_READS)
 @strawberry.type(
     description="The record of one occurrence, or of one manual, backfill or chained trigger."
 )
@@ -138,25 +203,18 @@ class Run(Node):
     row: strawberry.Private[RunRow]
 
     @strawberry.field(description="What is run.")
+    @follows(_JOB)
     async def job(self, info: Info) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
         """Load the job."""
-        from app.schema.types.jobs import Job
-
-        row = await info.context.loaders.jobs.load(self.row.job_id)
-        assert row is not None, "a job outlives its runs"
-        return Job.of(row)
+        return await _JOB.follow(self, info)
 
     @strawberry.field(description="The schedule that fired, or was triggered.")
+    @follows(_SCHEDULE)
     async def schedule(
         self, info: Info
     ) -> Annotated["Schedule", strawberry.lazy("app.schema.types.schedules")] | None:
         """Load the schedule."""
-        from app.schema.types.schedules import Schedule
-
-        if self.row.schedule_id is None:
-            return None
-        record = await info.context.loaders.schedules.load(self.row.schedule_id)
-        return None if record is None else Schedule.of(record, info.context.principal)
+        return await _SCHEDULE.follow(self, info)
 
     @strawberry.field(description="The run that this one repeats.")
     async def rerun_of(self, info: Info) -> "Run | None":
@@ -237,40 +295,9 @@ class Run(Node):
     @classmethod
     def of(cls, row: RunRow) -> "Run":
         """Return the public form."""
-        return cls(
-            id=to_id(Kind.RUN, row.id),
-            revision=row.revision,
-            schedule_version=row.schedule_version,
-            state=row.state,
-            reason=row.reason,
-            message=row.message,
-            terminal=is_final(row.state),
-            cause=row.cause,
-            triggered_by=Actor.of(row.triggered_by),
-            scheduled_for=row.scheduled_for,
-            previous_success_at=row.previous_success_for,
-            due_at=row.due_at,
-            range_end=row.range_end,
-            range_count=row.range_count,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-            next_attempt_at=row.next_attempt_at if row.state is RunState.QUEUED else None,
-            lateness=_between(row.due_at, row.first_started_at),
-            duration=_between(row.started_at, row.finished_at),
-            parameters=JSON(row.parameters),
-            result=None if row.result is None else JSON(row.result),
-            error=RunError.of(row.error),
-            queue=row.queue,
-            priority=row.priority,
-            attempt=row.attempt,
-            max_attempts=row.max_attempts,
-            progress=row.progress,
-            progress_message=row.progress_message,
-            idempotency_key=row.idempotency_key,
-            tags=Tag.list_of(row.tags),
-            row=row,
-        )
+        shown = cls.__new__(cls)
+        shown.row = row
+        return shown
 
 
 def _between(start: datetime | None, end: datetime | None) -> timedelta | None:

@@ -1,5 +1,6 @@
 """Schedules."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from app.core.vocabulary import (
     Role,
     ScheduleState,
 )
+from app.models import Job as JobRow
 from app.models import Schedule as ScheduleRow
 from app.models import ScheduleCounters
 from app.schema.connections import DEFAULT_SIZE, Window, page_info
@@ -29,6 +31,7 @@ from app.schema.inputs.arguments import After, First
 from app.schema.inputs.filters import RunFilter, ScheduleFilter, ScheduleOrder, schedule_order
 from app.schema.inputs.statistics import Window as StatsWindow
 from app.schema.inputs.statistics import window_of
+from app.schema.relations import UNKNOWN, Relation, at_first, attributes_of, follows, lazily
 from app.schema.scalars import TimeZone
 from app.schema.types.calendars import Calendar
 from app.schema.types.common import Actor, Count, Node, PageInfo, Permission, Tag
@@ -86,6 +89,97 @@ class SchedulePermissions:
         )
 
 
+def _show_job(row: JobRow | None, _: Context) -> "Job":
+    from app.schema.types.jobs import Job
+
+    assert row is not None, "a job outlives its schedules"
+    return Job.of(row)
+
+
+_JOB: Relation["Schedule", "Job"] = Relation(
+    lambda loaders: loaders.jobs, lambda schedule: schedule.record.schedule.job_id, _show_job
+)
+_LAST_RUN: Relation["Schedule", Run | None] = Relation(
+    lambda loaders: loaders.runs,
+    lambda schedule: schedule.record.counters.last_run_id,
+    lambda row, _: None if row is None else Run.of(row),
+)
+
+
+def _is_as_planned(schedule: ScheduleRow) -> bool:
+    """Return whether the stored instant holds: nothing excludes or moves it."""
+    if schedule.next_run_at is None:
+        return True
+    follows_calendars = bool(schedule.calendar_ids) or schedule.timing_before is not None
+    return not schedule.has_overrides and not follows_calendars
+
+
+def _planned_next_run(schedule: "Schedule") -> Any:
+    row = schedule.record.schedule
+    return row.next_run_at if _is_as_planned(row) else UNKNOWN
+
+
+_READS: dict[str, Callable[[Any], Any]] = {
+    **attributes_of(
+        "record.schedule",
+        "key",
+        "name",
+        "description",
+        "version",
+        "created_at",
+        "updated_at",
+        "state",
+        "state_reason",
+        "paused_at",
+        "paused_until",
+        "dst_gap",
+        "dst_fold",
+        "start_at",
+        "end_at",
+        "calendar_mode",
+        "effective_from",
+        "max_runs",
+        "overlap",
+        "overlap_limit",
+        "catch_up",
+        "catch_up_limit",
+        "catch_up_rate_per_minute",
+        "pause_after_failures",
+        "priority",
+    ),
+    **attributes_of(
+        "record.counters",
+        "last_run_at",
+        "run_count",
+        "success_count",
+        "failure_count",
+        "skip_count",
+        "miss_count",
+        "consecutive_failures",
+    ),
+    "id": lambda shown: to_id(Kind.SCHEDULE, shown.record.schedule.id),
+    "revision": lambda shown: shown.record.revision,
+    "created_by": lambda shown: Actor.of(shown.record.schedule.created_by),
+    "updated_by": lambda shown: Actor.of(shown.record.schedule.updated_by),
+    "owner": lambda shown: Actor.of(shown.record.schedule.owner),
+    "paused_by": lambda shown: Actor.of(shown.record.schedule.paused_by),
+    "last_error": lambda shown: RunError.of(shown.record.schedule.last_error),
+    "timezone": lambda shown: TimeZone(shown.record.schedule.timezone),
+    "jitter": lambda shown: timedelta(seconds=shown.record.schedule.jitter_seconds),
+    "spacing": lambda shown: _duration(shown.record.schedule.spacing_seconds),
+    "catch_up_window": lambda shown: timedelta(
+        seconds=shown.record.schedule.catch_up_window_seconds
+    ),
+    "probe_after": lambda shown: _duration(shown.record.schedule.probe_after_seconds),
+    "parameters": lambda shown: JSON(shown.record.schedule.parameters),
+    "tags": lambda shown: Tag.list_of(shown.record.schedule.tags),
+    "success_rate": lambda shown: _rate(
+        shown.record.counters.success_count, shown.record.counters.run_count
+    ),
+}
+
+
+@lazily(_READS)
 @strawberry.type(description="When to run a job and with which parameters.")
 class Schedule(Node):
     """A schedule."""
@@ -158,13 +252,10 @@ class Schedule(Node):
     principal: strawberry.Private[Principal]
 
     @strawberry.field(description="What it runs.")
+    @follows(_JOB)
     async def job(self, info: Info) -> Annotated["Job", strawberry.lazy("app.schema.types.jobs")]:
         """Load the job."""
-        from app.schema.types.jobs import Job
-
-        row = await info.context.loaders.jobs.load(self.record.schedule.job_id)
-        assert row is not None, "a job outlives its schedules"
-        return Job.of(row)
+        return await _JOB.follow(self, info)
 
     @strawberry.field(description="Its rules.")
     def timings(self) -> list[Timing]:
@@ -180,22 +271,21 @@ class Schedule(Node):
         return [Calendar.of(row) for row in rows if row is not None]
 
     @strawberry.field(description="The next instant at which it runs, before jitter.")
+    @at_first(_planned_next_run)
     async def next_run_at(self, info: Info) -> datetime | None:
         """Return the next instant that no calendar excludes and nobody skips."""
         schedule = self.record.schedule
-        is_plain = not schedule.has_overrides and not calendar_ids_of(schedule.model_dump())
-        if schedule.next_run_at is None or is_plain:
+        if _is_as_planned(schedule):
             return schedule.next_run_at
         calendars = await _calendars_of(info, schedule)
         overrides = await info.context.loaders.overrides.load(schedule.id)
         return next_run(schedule, calendars, overrides or ())
 
     @strawberry.field(description="Its last run that ended.")
+    @follows(_LAST_RUN)
     async def last_run(self, info: Info) -> Run | None:
         """Load the run."""
-        run_id = self.record.counters.last_run_id
-        row = None if run_id is None else await info.context.loaders.runs.load(run_id)
-        return None if row is None else Run.of(row)
+        return await _LAST_RUN.follow(self, info)
 
     @strawberry.field(description="Its next occurrences, as long as nobody changes it.")
     async def upcoming(
@@ -313,57 +403,9 @@ class Schedule(Node):
     @classmethod
     def of(cls, record: ScheduleRecord, principal: Principal) -> "Schedule":
         """Return the public form."""
-        row, counters = record.schedule, record.counters
-        return cls(
-            id=to_id(Kind.SCHEDULE, row.id),
-            key=row.key,
-            name=row.name,
-            description=row.description,
-            version=row.version,
-            revision=record.revision,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            created_by=Actor.of(row.created_by),
-            updated_by=Actor.of(row.updated_by),
-            owner=Actor.of(row.owner),
-            state=row.state,
-            state_reason=row.state_reason,
-            paused_at=row.paused_at,
-            paused_by=Actor.of(row.paused_by),
-            paused_until=row.paused_until,
-            last_error=RunError.of(row.last_error),
-            timezone=TimeZone(row.timezone),
-            dst_gap=row.dst_gap,
-            dst_fold=row.dst_fold,
-            start_at=row.start_at,
-            end_at=row.end_at,
-            calendar_mode=row.calendar_mode,
-            effective_from=row.effective_from,
-            max_runs=row.max_runs,
-            jitter=timedelta(seconds=row.jitter_seconds),
-            spacing=_duration(row.spacing_seconds),
-            overlap=row.overlap,
-            overlap_limit=row.overlap_limit,
-            catch_up=row.catch_up,
-            catch_up_window=timedelta(seconds=row.catch_up_window_seconds),
-            catch_up_limit=row.catch_up_limit,
-            catch_up_rate_per_minute=row.catch_up_rate_per_minute,
-            pause_after_failures=row.pause_after_failures,
-            probe_after=_duration(row.probe_after_seconds),
-            parameters=JSON(row.parameters),
-            priority=row.priority,
-            tags=Tag.list_of(row.tags),
-            last_run_at=counters.last_run_at,
-            run_count=counters.run_count,
-            success_count=counters.success_count,
-            failure_count=counters.failure_count,
-            skip_count=counters.skip_count,
-            miss_count=counters.miss_count,
-            consecutive_failures=counters.consecutive_failures,
-            success_rate=_rate(counters.success_count, counters.run_count),
-            record=record,
-            principal=principal,
-        )
+        shown = cls.__new__(cls)
+        shown.record, shown.principal = record, principal
+        return shown
 
 
 async def _calendars_of(info: Info, schedule: ScheduleRow) -> Calendars:
