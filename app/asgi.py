@@ -63,6 +63,8 @@ class _Application:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._schema = build_schema()
+        if settings.persisted_documents is not None:
+            self._schema.persist(settings.persisted_documents, only=settings.persisted_only)
         self._metrics = ApiMetrics()
         self._migrated = False
         self._runtime: Runtime

@@ -238,6 +238,17 @@ class Settings(BaseModel):
         "Whether the API serves the GraphiQL explorer. `tickwheel dev` turns it on.",
         allowed="`true` or `false`",
     )
+    persisted_documents: Path | None = _setting(
+        None,
+        "Documents that clients name by `documentId` instead of sending them; read when the API "
+        "starts.",
+        allowed="a directory of `.graphql` files, or a JSON file of identifiers and documents",
+    )
+    persisted_only: Flag = _setting(
+        False,
+        "Whether nothing but these documents is executed. Needs `TICKWHEEL_PERSISTED_DOCUMENTS`.",
+        allowed="`true` or `false`",
+    )
     rate_requests: int = _setting(
         60_000,
         "Requests a minute that one caller may make, over all API processes. 0: any number.",
@@ -549,6 +560,8 @@ def _contradictions(settings: Settings) -> Iterator[Invalid]:
         yield _wrong("sweep_seconds", f"{settings.sweep_seconds:g}")
     if settings.allow_shell and not settings.allow_commands:
         yield _wrong("allow_shell", "true")
+    if settings.persisted_only and settings.persisted_documents is None:
+        yield _wrong("persisted_only", "true")
     if settings.jwt_issuer and not settings.jwt_audience:
         yield Invalid(
             "TICKWHEEL_JWT_ISSUER is set and TICKWHEEL_JWT_AUDIENCE is not. Allowed: both, or "

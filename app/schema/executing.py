@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 import strawberry
@@ -35,6 +36,7 @@ from app.schema.context import Context
 from app.schema.documents import Documents, Prepared
 from app.schema.executor import PlainFields, TickwheelExecutor
 from app.schema.limits import MOST_ROWS, check_cost, check_variables
+from app.schema.persisted import PersistedDocuments, read_persisted
 
 BAD_INPUT = "BAD_USER_INPUT"
 ANY_TYPE: frozenset[OperationType] = frozenset(OperationType)
@@ -77,6 +79,7 @@ class TickwheelSchema(strawberry.Schema):
     """
 
     executor_class: type[Executor[Any]] = TickwheelExecutor
+    persisted = PersistedDocuments()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,15 +92,29 @@ class TickwheelSchema(strawberry.Schema):
         """Return the documents that were asked before."""
         return Documents(self._schema)
 
+    def persist(self, path: Path, *, only: bool) -> None:
+        """Know the documents at a path. Raises `InvalidInput`."""
+
+        def check(text: str) -> GraphQLError | None:
+            errors = self.documents.prepare(text).errors
+            return errors[0] if errors else None
+
+        self.persisted = read_persisted(path, only=only, check=check)
+
     def make_ready(
         self,
-        query: str,
+        query: str | None,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         allowed: Collection[OperationType] = ANY_TYPE,
+        *,
+        document_id: str | None = None,
     ) -> Ready | PreExecutionError:
         """Return the operation that is asked for, or why it is refused. May raise `WrongType`."""
-        prepared = self.documents.prepare(query)
+        text = self.persisted.text_of(query, document_id)
+        if isinstance(text, GraphQLError):
+            return _refused(text)
+        prepared = self.documents.prepare(text)
         if prepared.errors:
             return _refused(*prepared.errors)
         operation = prepared.operation(operation_name)

@@ -26,7 +26,7 @@ from app.metrics import ApiMetrics
 from app.runtime import Runtime
 from app.schema.context import Context
 from app.schema.errors import AWAY_MESSAGE
-from app.schema.executing import TickwheelSchema, WrongType
+from app.schema.executing import ANY_TYPE, Ready, TickwheelSchema, WrongType
 from app.schema.limits import MOST_VALUES, has_too_many_values
 from app.schema.results import encode, format_error
 from app.schema.server_events import EventStreams
@@ -68,9 +68,10 @@ class HttpProblem(Exception):
 class Ask:
     """The parameters of a GraphQL request."""
 
-    query: str
+    query: str | None
     variables: dict[str, Any] | None
     operation_name: str | None
+    document_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class GraphQLEndpoint:
         if accepted == EVENT_STREAM:
             if request.method != "POST":
                 raise HttpProblem(405, "A stream is asked for by POST.", Allow="POST")
-            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name)
+            ready = self._ready(ask)
             return self.events.respond(ready, credentials, principal)
         context = Context(self.runtime, self.hub, self.status, principal)
         began = elapsed_seconds()
@@ -147,10 +148,17 @@ class GraphQLEndpoint:
             raise HttpProblem(503, AWAY_MESSAGE, code=code, Retry_After="1") from error
         return principal.requesting(uuid4().hex[:16], _address_of(request))
 
+    def _ready(
+        self, ask: Ask, allowed: frozenset[OperationType] = ANY_TYPE
+    ) -> Ready | PreExecutionError:
+        return self.schema.make_ready(
+            ask.query, ask.variables, ask.operation_name, allowed, document_id=ask.document_id
+        )
+
     async def _execute(self, request: Request, ask: Ask, context: Context) -> ExecutionResult:
         allowed = _BY_POST if request.method == "POST" else _BY_GET
         try:
-            ready = self.schema.make_ready(ask.query, ask.variables, ask.operation_name, allowed)
+            ready = self._ready(ask, allowed)
         except WrongType as error:
             raise _wrong_way(error.operation_type) from error
         if isinstance(ready, PreExecutionError):
@@ -191,7 +199,8 @@ def _preferred(request: Request) -> str | None:
 
 
 def _wants_page(request: Request) -> bool:
-    is_visit = request.method == "GET" and "query" not in request.query_params
+    asked = request.query_params
+    is_visit = request.method == "GET" and "query" not in asked and "documentId" not in asked
     return is_visit and HTML in request.headers.get("accept", "")
 
 
@@ -255,14 +264,17 @@ def _from_query(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 def _check(parameters: dict[str, Any]) -> Ask:
     query, name = parameters.get("query"), parameters.get("operationName")
-    if not isinstance(query, str) or not query:
+    document_id = parameters.get("documentId")
+    if not isinstance(document_id, str | None):
+        raise HttpProblem(400, "The parameter `documentId` must be a text.")
+    if not (isinstance(query, str) and query) and (query is not None or document_id is None):
         raise HttpProblem(400, "The parameter `query` must be a text.")
     if name is not None and not isinstance(name, str):
         raise HttpProblem(400, "The parameter `operationName` must be a text.")
     for each in ("variables", "extensions"):
         if not isinstance(parameters.get(each), dict | None):
             raise HttpProblem(400, f"The parameter `{each}` must be an object.")
-    return Ask(query, parameters.get("variables"), name)
+    return Ask(query, parameters.get("variables"), name, document_id)
 
 
 def _wrong_way(operation_type: OperationType) -> HttpProblem:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from graphql import GraphQLError
@@ -58,10 +58,12 @@ class SocketContext:
 class SocketOperation(Operation[SocketContext, None]):
     """One operation of a socket."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head", "document_id")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Set where the document is named instead of sent.
+        self.document_id: str | None = None
         self._head = f'{{"id":{encode(self.id).decode()},"type":"next","payload":'
 
     async def send_initial_errors(self, errors: list[GraphQLError]) -> None:
@@ -164,8 +166,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
             await self.send_message({"id": id_, "type": "error", "payload": [error.formatted]})
             return
         operation = SocketOperation(
-            self, id_, payload["query"], payload.get("variables"), payload.get("operationName")
+            self,
+            id_,
+            payload.get("query", ""),
+            payload.get("variables"),
+            payload.get("operationName"),
         )
+        operation.document_id = cast("dict[str, Any]", payload).get("documentId")
         self.operations[id_] = operation
         operation.task = asyncio.create_task(self.run_operation(operation))
         operation.task.add_done_callback(self._task_done)
@@ -197,7 +204,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[SocketContext, None]):
         self, operation: SocketOperation, principal: Principal
     ) -> AsyncGenerator[Payload]:
         ready = self.view.checked.make_ready(
-            operation.query, operation.variables, operation.operation_name
+            operation.query or None,
+            operation.variables,
+            operation.operation_name,
+            document_id=operation.document_id,
         )
         if isinstance(ready, Ready) and (problem := await self._uncounted(principal, ready)):
             raise Refused([problem])
@@ -281,7 +291,10 @@ def malformed(message: object) -> str | None:
 def _malformed_payload(payload: object) -> str | None:
     if not isinstance(payload, dict):
         return "The payload must be an object"
-    if not isinstance(payload.get("query"), str):
+    document_id = payload.get("documentId")
+    if not isinstance(document_id, str | None):
+        return "The documentId must be a text"
+    if not isinstance(payload.get("query", document_id), str):
         return "The query must be a text"
     if not isinstance(payload.get("operationName"), str | None):
         return "The operationName must be a text"
