@@ -24,7 +24,7 @@ from app.core.vocabulary import (
     RunState,
 )
 from app.handlers.execution import SUCCEEDED, Failure, Outcome
-from app.models import Job, Project, Run, Schedule, ScheduleCounters
+from app.models import Chain, Job, Project, Run, Schedule, ScheduleCounters
 from app.models.columns import new_id
 from app.runtime import Runtime, open_runtime
 from app.services.claiming import Claim, ClaimedRun, claim_runs
@@ -248,3 +248,25 @@ async def until_crashes_end(engine: Engine, act: Callable[[], Awaitable[Result]]
         except Crash:
             continue
     raise AssertionError("It never got through.")
+
+
+async def add_chain(engine: Engine, job_id: UUID, target_id: UUID, **columns: Any) -> UUID:
+    """Insert a chain, as `put_chain` leaves it."""
+    now, chain_id = await engine.now(), new_id()
+    if columns.get("fan_out"):
+        columns.setdefault("fan_out_limit", 100)
+    await engine.add(
+        Chain(
+            id=chain_id,
+            project_id=engine.project_id,
+            job_id=job_id,
+            target_id=target_id,
+            created_at=now,
+            updated_at=now,
+            **columns,
+        )
+    )
+    await engine.rows(
+        "UPDATE job SET has_chains = true, revision = revision + 1 WHERE id = :id", id=job_id
+    )
+    return chain_id

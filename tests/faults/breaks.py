@@ -73,6 +73,11 @@ BREAKS = (
         ),
         ("I1",),
     ),
+    Break(
+        "an end starts only the first of a list",
+        (("insert_chained_runs", "ON CONFLICT", "WHERE chain_item = 0 ON CONFLICT"),),
+        ("I12",),
+    ),
 )
 
 

@@ -39,11 +39,26 @@ class Record:
     crash_count: int = 0
     finished_at: datetime | None = None
     result: Any = None
+    chained_from_id: UUID | None = None
+    chain_id: UUID | None = None
+    chain_item: int | None = None
 
     @property
     def is_over(self) -> bool:
         """Return whether nothing can follow."""
         return self.state in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRecord:
+    """A row of the chain table; it was there before the first run."""
+
+    id: UUID
+    job_id: UUID
+    target_id: UUID
+    after: str = "SUCCEEDED"
+    fan_out: str | None = None
+    fan_out_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Evidence:
     queue_limits: Mapping[str, int] = field(default_factory=dict)
     # Up to which instant each schedule has been accounted for.
     cursors: Mapping[UUID, datetime] = field(default_factory=dict)
+    chains: Sequence[ChainRecord] = ()
 
     def tries(self) -> list[Try]:
         """Pair starts with ends. A try ends at the latest with its process."""
@@ -148,6 +164,9 @@ async def collect(
     cursors = await engine.rows(
         "SELECT id, cursor_at FROM schedule WHERE project_id = :id", id=engine.project_id
     )
+    chains = await engine.rows(
+        "SELECT * FROM chain WHERE project_id = :id ORDER BY id", id=engine.project_id
+    )
     return Evidence(
         records={row["id"]: _record(row) for row in runs},
         attempts=[_of(AttemptRecord, row) for row in attempts],
@@ -161,6 +180,7 @@ async def collect(
             if row["concurrency_limit"] is not None
         },
         cursors={row["id"]: row["cursor_at"] for row in cursors},
+        chains=[_of(ChainRecord, row) for row in chains],
     )
 
 

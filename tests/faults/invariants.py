@@ -14,7 +14,7 @@ from uuid import UUID
 import psutil
 
 from app.core.ids import Kind, public_id
-from tests.faults.evidence import Evidence, Record, Try
+from tests.faults.evidence import ChainRecord, Evidence, Record, Try
 
 _REGULAR = ("SCHEDULE", "CATCH_UP")
 _NEVER_BEGAN = ("SKIPPED", "MISSED")
@@ -30,6 +30,8 @@ _LEGAL = {
 _TOLERANCE_SECONDS = 0.001
 
 Violations = list[str]
+# The run it follows, the chain, and its item.
+_Follower = tuple[UUID | None, UUID | None, int | None]
 
 
 def complete(evidence: Evidence, schedule_id: UUID, occurrences: Iterable[datetime]) -> Violations:
@@ -203,6 +205,47 @@ def no_stale_writes(evidence: Evidence) -> Violations:
     return found
 
 
+def chained_once(evidence: Evidence) -> Violations:
+    """I12: an end has started what its chains ask for, each once, and nothing else was started."""
+    started: Counter[_Follower] = Counter(
+        (record.chained_from_id, record.chain_id, record.chain_item)
+        for record in evidence.records.values()
+        if record.chained_from_id is not None
+    )
+    asked: dict[_Follower, str] = {}
+    for chain in evidence.chains:
+        for record in evidence.records.values():
+            if record.job_id == chain.job_id:
+                for item, skipped in _followers(chain, record):
+                    asked[record.id, chain.id, item] = skipped
+    found = [
+        f"I12: {key} was started {started[key]} times, not {int(key in asked)}"
+        for key in started.keys() | asked.keys()
+        if started[key] != int(key in asked)
+    ]
+    for record in evidence.records.values():
+        reason = asked.get((record.chained_from_id, record.chain_id, record.chain_item), "")
+        if reason and (record.state, record.reason) != ("SKIPPED", reason):
+            found.append(f"I12: {record.id} is {record.state} and not SKIPPED for {reason}")
+    return found
+
+
+def _followers(chain: ChainRecord, record: Record) -> Iterable[tuple[int, str]]:
+    """Return the items that an end starts by a chain, each with why it is skipped, if it is."""
+    if record.state in {"FAILED", "TIMED_OUT", "LOST"}:
+        yield from [(0, "DEPENDENCY")] if chain.after == "SUCCEEDED" else [(0, "")]
+    if record.state != "SUCCEEDED" or chain.after == "FAILED":
+        return
+    if chain.fan_out is None:
+        yield 0, ""
+        return
+    assert chain.fan_out_limit is not None
+    items = len(record.result[chain.fan_out])
+    yield from ((item, "") for item in range(min(items, chain.fan_out_limit)))
+    if items > chain.fan_out_limit:
+        yield chain.fan_out_limit, "LIMIT"
+
+
 def _above(
     what: str,
     tries: Mapping[UUID | str, Sequence[Try]],
@@ -236,6 +279,7 @@ AT_ANY_MOMENT = (
     nothing_after_cancel,
     no_stale_writes,
     on_time,
+    chained_once,
 )
 """What holds while everything is under way, too."""
 

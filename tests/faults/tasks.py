@@ -25,6 +25,13 @@ async def witnessed(context: RunContext, path: str, seconds: float = 0.0) -> dic
 
 
 @task
+async def listing(context: RunContext, path: str, seconds: float, items: int) -> dict[str, object]:
+    """Do the same, and return a list for a chain."""
+    told = await witnessed(context, path, seconds)
+    return {**told, "items": [{"item": item} for item in range(items)]}
+
+
+@task
 async def blocking(context: RunContext, path: str, seconds: float) -> dict[str, int]:
     """Block the whole loop of the worker, as no function should."""
     bear_witness(path, context, START)

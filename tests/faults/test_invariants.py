@@ -12,7 +12,7 @@ import pytest
 
 from app.core.ids import Kind, public_id
 from tests.faults import invariants
-from tests.faults.evidence import AttemptRecord, Evidence, Record, every_so_often
+from tests.faults.evidence import AttemptRecord, ChainRecord, Evidence, Record, every_so_often
 from tests.faults.invariants import Violations
 from tests.faults.journal import Change
 from tests.faults.witness import Line
@@ -273,3 +273,57 @@ def test_i11_sees_writes_over_what_is_over(change: Change) -> None:
 def test_i11_sees_the_end_of_one_attempt_written_as_that_of_another() -> None:
     given = evidence(record(attempt=2, result={"attempt": 1}))
     breaks(invariants.no_stale_writes, given, "I11")
+
+
+CHAIN = ChainRecord(UUID(int=9), JOB, UUID(int=5), fan_out="items", fan_out_limit=2)
+FIRST, SECOND, REST = (UUID(int=number) for number in range(11, 14))
+
+
+def chained(run_id: UUID, item: int, **changes: Any) -> Record:
+    """A run that one of the items of the first run has started."""
+    of = {"chained_from_id": RUN, "chain_id": CHAIN.id, "chain_item": item}
+    own = {"job_id": CHAIN.target_id, "schedule_id": None, "cause": "CHAIN"}
+    return record(run_id, **{**own, **of, **changes})
+
+
+def fanned_out(**changes: Record) -> Evidence:
+    """A run of three items, of which its chain takes two; changes stand for one of the runs."""
+    runs = {
+        "parent": record(result={"attempt": 1, "items": [{}, {}, {}]}),
+        "first": chained(FIRST, 0),
+        "second": chained(SECOND, 1),
+        "rest": chained(REST, 2, state="SKIPPED", reason="LIMIT", attempt=0),
+    }
+    records = {each.id: each for each in (runs | changes).values()}
+    return Evidence(records=records, chains=[CHAIN])
+
+
+def test_i12_is_content_with_what_chains_ask_for() -> None:
+    assert invariants.chained_once(fanned_out()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"first": chained(SECOND, 1)},
+        {"again": chained(UUID(int=14), 0)},
+        {"more": chained(UUID(int=14), 3)},
+        {"rest": chained(REST, 2)},
+        {"parent": record(state="RUNNING", result=None)},
+        {"parent": record(state="FAILED", result=None)},
+        {"parent": record(state="CANCELLED", result=None)},
+        {"other": record(OTHER, result={"items": [{}]})},
+    ],
+    ids=[
+        "one lost",
+        "twice",
+        "one too many",
+        "limit passed",
+        "early",
+        "failed",
+        "cancelled",
+        "none",
+    ],
+)
+def test_i12_sees_what_was_not_started_once(changes: dict[str, Record]) -> None:
+    breaks(invariants.chained_once, fanned_out(**changes), "I12")

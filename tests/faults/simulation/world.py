@@ -11,6 +11,7 @@ from uuid import UUID
 from app.core.errors import TickwheelError
 from app.core.vocabulary import (
     CatchUpPolicy,
+    ChainOn,
     OnWorkerLost,
     OverlapPolicy,
     ResumeChoice,
@@ -21,7 +22,7 @@ from app.services.cancelling import cancel_run
 from app.services.pausing import SYSTEM
 from app.services.schedules.control import ResumeRequest, pause_schedule, resume_schedule
 from app.services.triggering import trigger_schedule
-from tests.engine import Engine, every
+from tests.engine import Engine, add_chain, every
 from tests.faults import invariants
 from tests.faults.evidence import collect, every_so_often
 from tests.faults.invariants import Violations
@@ -36,12 +37,13 @@ STORM_SECONDS = 8.0
 # longest job is tried once more, behind others of its schedule.
 HEAL_SECONDS = 60.0
 _HOUR = 3_600.0
+_FAN_OUT_LIMIT = 2
 _FIRST_PID = 1_000
 
 # Emptied between two worlds, in an order that their references allow.
 _TABLES = (
     *("witness.change", "attempt", "run_log", "run", "occurrence_override", "schedule_version"),
-    *("schedule_counters", "schedule", "job", "worker", "event", "idempotency"),
+    *("schedule_counters", "schedule", "chain", "job", "worker", "event", "idempotency"),
 )
 
 
@@ -54,12 +56,21 @@ class Kind:
     fails: float = 0.0
     schedule: dict[str, Any] = field(default_factory=dict)
     job: dict[str, Any] = field(default_factory=dict)
+    # Whether chains lead on from its job.
+    leads_on: bool = False
 
 
 _RETRY = {"maxAttempts": 2, "initialDelaySeconds": 0.5, "jitter": 0}
 KINDS = (
     Kind(1, 0.3, schedule={"overlap": OverlapPolicy.ALLOW}),
-    Kind(2, 3.5, fails=0.3, schedule={"overlap": OverlapPolicy.SKIP}, job={"retry": _RETRY}),
+    Kind(
+        2,
+        3.5,
+        fails=0.3,
+        schedule={"overlap": OverlapPolicy.SKIP},
+        job={"retry": _RETRY},
+        leads_on=True,
+    ),
     Kind(3, 2.5, schedule={"overlap": OverlapPolicy.QUEUE_ALL}, job={"concurrency_limit": 1}),
     Kind(2, 4.0, schedule={"overlap": OverlapPolicy.CANCEL_RUNNING}),
     Kind(
@@ -179,6 +190,17 @@ class World:
                 **kind.schedule,
             )
             self.regular[schedule_id] = (kind.every_seconds, now)
+            if kind.leads_on:
+                await self._lead_on(job_id)
+
+    async def _lead_on(self, job_id: UUID) -> None:
+        """Chain jobs to one: some runs for each of its ends, and one run after each of these."""
+        each, last, failure = [
+            await self._engine.job(config={"seconds": 0.5, "fails": 0.2}) for _ in range(3)
+        ]
+        await add_chain(self._engine, job_id, each, fan_out="items", fan_out_limit=_FAN_OUT_LIMIT)
+        await add_chain(self._engine, job_id, failure, after=ChainOn.FAILED)
+        await add_chain(self._engine, each, last, after=ChainOn.ANY)
 
     async def _end_of_firing(self) -> datetime:
         """Let no schedule fire any more, once each has fired since all has healed."""
