@@ -3,10 +3,13 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -67,6 +70,52 @@ class RecordedOutput:
                         return match
                 self.changed.clear()
                 await self.changed.wait()
+
+
+_LEFT: list[str] = []
+
+
+def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
+    """Let no socket of this process reach beyond this machine, whatever the code does."""
+    if event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+        stays = _is_here(host)
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+        stays = _is_asked_of_nobody(host)
+    else:
+        return
+    if not stays:
+        _LEFT.append(f"{event} {host}")
+        raise PermissionError(f"Tests stay on this machine: {event} {host}")
+
+
+def _is_here(host: str) -> bool:
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_asked_of_nobody(host: str | bytes | None) -> bool:
+    """Return whether a host is an address, in any notation, or our own name."""
+    text = (host.decode() if isinstance(host, bytes) else host) or "localhost"
+    try:
+        socket.inet_aton(text)
+    except OSError:
+        return text == "localhost" or ":" in text
+    return True
+
+
+sys.addaudithook(_stay_here)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_the_machine() -> Iterator[None]:
+    """Fail a test that has tried to, though it was not let."""
+    _LEFT.clear()
+    yield
+    assert _LEFT == []
 
 
 @pytest.fixture
