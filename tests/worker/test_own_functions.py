@@ -18,6 +18,7 @@ from tests.worker.control import Services, a_worker, trigger, until
 
 BUILT_IN = "app.handlers.builtin"
 RUN = "query($id: ID!) { run(id: $id) { state result error { type message } } }"
+FORMATS = ("csv", "json", "markdown", "html")
 OPEN = {"http_allow_networks": "127.0.0.0/8"}
 
 
@@ -142,6 +143,34 @@ async def test_runs_are_exported_to_a_url_as_they_are(api: Api, services: Servic
     assert (method, content_type) == ("PUT", "application/json")
     [record] = json.loads(body)
     assert record["error"] == "{{ 7 * 7 }}"
+
+
+async def test_every_format_reaches_file_and_url_alike(
+    api: Api, services: Services, tmp_path: Path
+) -> None:
+    failing, job_id = await job(api, "fail"), await job(api, "export_runs")
+    async with a_worker(services, export_dir=tmp_path, **OPEN), receiving() as (url, taken):
+        await result(api, failing, message='a|b <i> "c", d')
+        for format_ in FORMATS:
+            given = {"format": format_, "job": "fail"}
+            for to in (url, format_):
+                told = await result(api, job_id, to=to, **given)
+                assert told["result"]["runs"] == 1, told
+    sent = {format_: body for format_, (_, _, body) in zip(FORMATS, taken, strict=True)}
+    assert sent == {format_: (tmp_path / format_).read_bytes().decode() for format_ in FORMATS}
+    assert [kind for _, kind, _ in taken] == [
+        "text/csv",
+        "application/json",
+        "text/markdown",
+        "text/html",
+    ]
+    [row] = csv.DictReader(io.StringIO(sent["csv"]))
+    [record] = json.loads(sent["json"])
+    assert row["error"] == record["error"] == 'a|b <i> "c", d'
+    header, _, line = sent["markdown"].splitlines()
+    assert header.startswith("| id |")
+    assert "a\\|b" in line
+    assert "<td>a|b &lt;i&gt; &quot;c&quot;, d</td>" in sent["html"]
 
 
 async def test_purge_removes_what_is_past_its_time(api: Api, services: Services) -> None:

@@ -6,6 +6,7 @@ the process-wide log does not strike out (with a job that logs). Each fails
 `test_no_kind_of_job_leaves_a_secret_anywhere`.
 """
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -16,13 +17,15 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from app.runtime import open_runtime
 from app.sealing import new_key
+from app.services.secrets import rotate_secrets
 from tests.engine import Engine, open_engine
 from tests.faults.cluster import Cluster, cluster_on
 from tests.faults.nursery import Nursery
 from tests.handlers.test_http_endpoint import authority
 from tests.handlers.test_http_job import serving
-from tests.schema.api import ERRORS, Api, running_api
+from tests.schema.api import ERRORS, Api, running_api, settings_for
 from tests.spellings import as_said, spellings
 from tests.worker.control import Services, a_worker, do, trigger, until
 
@@ -282,3 +285,34 @@ async def test_a_status_that_another_try_cannot_change_ends_the_run(
         ]
         found = {run["id"]: run["attempt"] for run in await until(api, ids, "FAILED")}
     assert [found[run_id] for run_id in ids] == [1, 3, 3]
+
+
+async def test_secrets_are_rotated_while_runs_use_them(
+    api: Api, cluster: Cluster, database_url: str, redis_url: str
+) -> None:
+    """Keys are changed as `tickwheel secrets rotate` does it, back and forth; no run notices.
+
+    Made to fail by sealing with the new key and leaving the old one's id on the row.
+    """
+    await do(api, PUT, key="crm/token", value=SECRET)
+    job_id = await api.create_job(
+        "echo", config={"function": "app.handlers.builtin.echo"}, parameters={"token": TOKEN}
+    )
+    other = new_key("second")
+    await cluster.start(2, secret_keys=f"{KEY},{other}")
+    sealed_by = set()
+    for keys in (f"{other},{KEY}", f"{KEY},{other}") * 4:
+        settings = settings_for(database_url, redis_url, secret_keys=keys)
+        async with open_runtime(settings) as runtime:
+            rotation, _ = await asyncio.gather(
+                rotate_secrets(runtime),
+                asyncio.gather(*(trigger(api, job_id) for _ in range(5))),
+            )
+        sealed_by.add(rotation.key_id)
+    await cluster.until(
+        "SELECT 1 WHERE NOT EXISTS (SELECT FROM run WHERE state IN ('QUEUED', 'RUNNING'))"
+    )
+    ended = await cluster.engine.rows("SELECT state, result ->> 'token' AS token FROM run")
+    assert len(ended) == 40
+    assert {(row["state"], row["token"]) for row in ended} == {("SUCCEEDED", "[secret]")}
+    assert sealed_by == {"first", "second"}
