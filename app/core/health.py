@@ -7,10 +7,11 @@ follows from that age. Texts do not hold what changes by itself, so that a findi
 same is not written again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 from uuid import UUID
 
 from app.core.durations import format_duration
@@ -312,6 +313,16 @@ def observe_schedule(
 ) -> Observation:
     """Return an observation about a schedule whose severity follows from its age."""
     return _of_schedule(_observe(code, as_of, since, message), schedule_id)
+
+
+def observe_quarantine(
+    schedule_id: UUID, last_error: Mapping[str, Any] | None, *, since: datetime, as_of: datetime
+) -> Observation:
+    """Return the observation about a schedule that is quarantined, and why."""
+    error = str((last_error or {}).get("message", "see lastError"))
+    message = f"It could not be planned and does not fire: {error[:200]}"
+    code = FindingCode.QUARANTINED
+    return observe_schedule(code, schedule_id, since=since, as_of=as_of, message=message)
 
 
 def _observe(code: FindingCode, as_of: datetime, since: datetime, message: str) -> Observation:

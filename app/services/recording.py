@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.core.changes import Change
 from app.core.vocabulary import ChangeKind, RunState, ScheduleState
+from app.services.health.findings import open_quarantines
 from app.services.pausing import SYSTEM
 from app.services.planning import Batch
 from app.store.audit import audit_entry, record_audit
@@ -53,6 +54,7 @@ async def write_batch(transaction: Transaction, batch: Batch) -> tuple[Fired, li
             transaction, batch.settled, batch.orphaned, schedule_ids=list(batch.overrides)
         )
     changes = [*_run_changes(rows), *_schedule_changes(batch, revisions)]
+    changes += await open_quarantines(transaction, _quarantined_in(batch.advanced))
     await record_changes(transaction, changes)
     return Fired(len(batch.advanced), len(rows), *_tally(rows)), changes
 
@@ -78,6 +80,11 @@ async def _record_ends(transaction: Transaction, batch: Batch) -> None:
         await record_ended_schedules(transaction, [row.id for row in ended], change, by=SYSTEM)
         if state is ScheduleState.QUARANTINED:
             await record_audit(transaction, [_audit_entry(batch, row) for row in ended])
+
+
+def _quarantined_in(advanced: Iterable[AdvancedSchedule]) -> dict[UUID, str | None]:
+    """Return those that are quarantined, each with its error."""
+    return {row.id: row.last_error for row in advanced if row.state == ScheduleState.QUARANTINED}
 
 
 def _audit_entry(batch: Batch, row: AdvancedSchedule) -> dict[str, Any]:

@@ -353,6 +353,10 @@ async def test_quarantined_schedule_is_told(
     schedule_id = await engine.schedule(timezone="Nowhere/At_All")
     await add_rule(engine, hook.url, "SCHEDULE_QUARANTINED", "SCHEDULE_AUTO_PAUSED")
     await fire_due(engine.runtime)
+    # Also as a finding, without waiting for the monitor.
+    [finding] = await engine.rows("SELECT code, schedule_id, message FROM health_finding")
+    assert (finding["code"], finding["schedule_id"]) == ("QUARANTINED", schedule_id)
+    assert "Nowhere/At_All" in finding["message"]
     await tell(engine, sender)
     assert [received.events for received in hook.received] == [["SCHEDULE_QUARANTINED"]]
     (told,) = hook.received[0].body["data"]["notifications"]

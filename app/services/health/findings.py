@@ -6,14 +6,15 @@ resolved, by its id: a finding that somebody opens in the meantime is not touche
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 import structlog
 
 from app.core.changes import INSTANCE, Change
-from app.core.health import Observation
+from app.core.health import Observation, observe_quarantine
 from app.core.ids import Kind, public_id
 from app.core.vocabulary import FindingChange, FindingCode, Severity
 from app.models import HealthFinding
@@ -22,6 +23,7 @@ from app.services.writing import Subject
 from app.store.database import Transaction
 from app.store.events import record_changes
 from app.store.findings import change_findings, open_findings, resolve_findings
+from app.store.instants import read_now
 
 _log = structlog.get_logger(__name__)
 
@@ -106,6 +108,24 @@ def changes_of(events: Iterable[FindingEvent]) -> list[Change]:
         )
         for (project_id, change), findings in grouped.items()
     ]
+
+
+async def open_quarantines(
+    transaction: Transaction, quarantined: Mapping[UUID, str | None]
+) -> list[Change]:
+    """Open the findings of schedules that are quarantined in this transaction, by `last_error`.
+
+    Nobody waits for the next round of the monitor. Return what to record and announce.
+    """
+    if not quarantined:
+        return []
+    now = await read_now(transaction)
+    observed = [
+        observe_quarantine(id_, orjson.loads(error or "null"), since=now, as_of=now)
+        for id_, error in quarantined.items()
+    ]
+    opened = await open_findings(transaction, observed)
+    return changes_of(FindingEvent(FindingChange.OPENED, finding) for finding in opened)
 
 
 def _log_event(event: FindingEvent) -> None:

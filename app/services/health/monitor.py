@@ -26,6 +26,7 @@ from app.core.health import (
     Observation,
     judge_runs,
     judge_silence,
+    observe_quarantine,
     observe_schedule,
 )
 from app.core.ids import Kind, public_id
@@ -183,10 +184,9 @@ def _not_firing(examined: ExaminedSchedule, facts: InstanceFacts) -> list[Observ
     """Return why a schedule does not fire that should."""
     schedule, as_of = examined.schedule, facts.as_of
     if schedule.state is ScheduleState.QUARANTINED:
-        error = (schedule.last_error or {}).get("message", "see lastError")
-        code, since = FindingCode.QUARANTINED, examined.changed_at
-        message = f"It could not be planned and does not fire: {str(error)[:200]}"
-    elif schedule.state is ScheduleState.ACTIVE and schedule.next_run_at is None:
+        since = examined.changed_at
+        return [observe_quarantine(schedule.id, schedule.last_error, since=since, as_of=as_of)]
+    if schedule.state is ScheduleState.ACTIVE and schedule.next_run_at is None:
         code, since = FindingCode.NO_NEXT_RUN, examined.changed_at
         message = "It is active and has no next instant: an edit or a resume gives it one."
     elif _is_overdue(schedule, facts):

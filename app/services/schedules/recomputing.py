@@ -26,6 +26,7 @@ from app.core.overrides import Override, mark_settled, overridden
 from app.core.time import Timetable
 from app.core.vocabulary import ChangeKind, RunReason, ScheduleState
 from app.models import Schedule
+from app.services.health.findings import open_quarantines
 from app.services.schedules.accounting import next_columns, run_row
 from app.services.schedules.repeats import Repeats, read_repeats
 from app.services.schedules.timetables import Calendars, timetable_of
@@ -113,6 +114,12 @@ async def recompute(
     await _write_missed(transaction, missed, done)
     revisions = await recompute_schedules(transaction, list(standings.values()))
     done.changes.extend(_schedule_changes(firing, standings, revisions))
+    quarantined = {
+        id_: standing.last_error
+        for id_, standing in standings.items()
+        if standing.state == ScheduleState.QUARANTINED
+    }
+    done.changes.extend(await open_quarantines(transaction, quarantined))
     await record_changes(transaction, done.changes)
     return done
 
