@@ -96,6 +96,32 @@ def test_a_directory_that_is_no_cgroup_or_cannot_be_written_is_done_without(tmp_
     assert RunCgroup.make("/no/such/place/run", {}).path is None
 
 
+@pytest.mark.parametrize(
+    ("limit", "controller", "script"),
+    [
+        ({"memoryMb": 64}, "memory", "head -c 150000000 /dev/zero | tail > /dev/null"),
+        ({"processes": 8}, "pids", "for i in $(seq 30); do sleep 30 & done; wait"),
+    ],
+    ids=["memory", "processes"],
+)
+async def test_limit_holds_at_the_level_that_is_reported(
+    output: RecordedOutput, limit: dict[str, int], controller: str, script: str
+) -> None:
+    """By the cgroup of the run where its controller is handed down, else by each process.
+
+    Made to fail by reporting a controller that is not there, and so setting no limit at all.
+    """
+    config = {"argv": ["sh", "-c", script], "limits": limit}
+    async with opened(allow_commands=True) as handlers:
+        told = handlers.confinement.as_json()
+        outcome = await handlers.execute(execution_of(JobKind.COMMAND, config), output)
+        cgroups = handlers.confinement.cgroups
+    assert outcome.state is RunState.FAILED
+    assert told["cgroup"] is (cgroups is not None)
+    [said] = [text for text in output.texts("log") if "confined by" in text]
+    assert (controller in said.partition("confined by")[2]) is (controller in told["controllers"])
+
+
 async def test_a_run_is_in_its_own_cgroup_from_its_first_instruction(
     output: RecordedOutput, real: Cgroups | None
 ) -> None:
@@ -144,14 +170,16 @@ async def test_a_cgroup_ends_what_its_guard_cannot(
 
 
 async def test_nothing_of_a_storm_survives_its_cancel(output: RecordedOutput) -> None:
-    """Forty commands, each with children that left its session and are deaf to TERM.
+    """Twenty commands, each with children that left its session and are deaf to TERM.
 
-    Made to fail by killing process groups instead of descendants.
+    Without cgroups, which would end them whatever the guard does. Made to fail by killing process
+    groups instead of descendants.
     """
-    async with opened(allow_commands=True, grace_seconds=0.2, process_slots=40) as handlers:
+    options = {"grace_seconds": 0.2, "process_slots": 20, "cgroup": "/no/such/place"}
+    async with opened(allow_commands=True, **options) as handlers:
         executions = [
             execution_of(JobKind.COMMAND, {"argv": ["sh", "-c", f"{MANY} echo up; wait"]})
-            for _ in range(40)
+            for _ in range(20)
         ]
         outputs = [RecordedOutput() for _ in executions]
         attempts = [
@@ -164,7 +192,7 @@ async def test_nothing_of_a_storm_survives_its_cancel(output: RecordedOutput) ->
             attempt.cancel()
         await asyncio.wait(attempts)
         assert all(attempt.cancelled() for attempt in attempts)
-        assert [alive_with_mark(execution.run_id) for execution in executions] == [[]] * 40
+        assert [alive_with_mark(execution.run_id) for execution in executions] == [[]] * 20
     ours = [c for c in psutil.Process().children() if "command_guard" in str(c.cmdline())]
     assert ours == []
 
