@@ -179,7 +179,7 @@ class Handlers:
         heard = Overheard(output)
         asked = replace(execution, kind=JobKind.HTTP, config=config, parameters=parameters)
         outcome = await self._outcome(asked, heard)
-        return Answer(outcome, "\n".join(heard.texts))
+        return Answer(outcome, heard.text)
 
 
 class Overheard:
@@ -187,7 +187,12 @@ class Overheard:
 
     def __init__(self, output: RunOutput) -> None:
         self._output = output
-        self.texts: list[str] = []
+        self._heard: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """Return what was heard so far, with its own line ends only."""
+        return "".join(self._heard).removesuffix("\n")
 
     def write(
         self,
@@ -199,7 +204,7 @@ class Overheard:
     ) -> None:
         """Add one line."""
         if stream == "stdout":
-            self.texts.append(text)
+            self._heard.append(text if goes_on else f"{text}\n")
         self._output.write(text, stream=stream, level=level, goes_on=goes_on)
 
     def room(self) -> int:

@@ -34,13 +34,13 @@ async def result(api: Api, job_id: str, **parameters: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[tuple[str, list[tuple[str, str, str]]]]:
+async def receiving(answer: str = "taken") -> AsyncIterator[tuple[str, list[tuple[str, str, str]]]]:
     """Serve a URL that takes what it is given."""
     taken: list[tuple[str, str, str]] = []
 
     async def take(request: web.Request) -> web.Response:
         taken.append((request.method, request.content_type, await request.text()))
-        return web.Response(text="taken")
+        return web.Response(text=answer)
 
     application = web.Application(client_max_size=10**7)
     application.router.add_route("*", "/exports", take)
@@ -67,6 +67,14 @@ async def test_a_check_looks_at_status_text_and_time(api: Api, services: Service
         assert lacking["error"]["message"] == "The answer does not contain 'given'."
         slow = await result(api, job_id, url=url, at_most_milliseconds=0)
         assert "and may take 0" in slow["error"]["message"]
+
+
+async def test_a_check_finds_a_text_where_a_long_line_is_cut(api: Api, services: Services) -> None:
+    """Made to fail by hearing a line end in the middle of it."""
+    job_id = await job(api, "http_check")
+    async with a_worker(services, **OPEN), receiving("." * (16 * 1024 - 3) + "needle") as (url, _):
+        found = await result(api, job_id, url=url, contains="needle")
+    assert found["state"] == "SUCCEEDED", found
 
 
 async def test_a_check_goes_through_the_guard_like_every_request(
