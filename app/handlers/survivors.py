@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from app.core.clock import elapsed_seconds
 from app.handlers.cgroups import started
 
 WORKER_MARK = "TICKWHEEL_WORKER_PROCESS"
@@ -30,8 +31,8 @@ def worker_mark() -> str:
 def end_survivors() -> int:
     """Kill until none of them is left; return how many there were."""
     found: set[int] = set()
-    give_up_at = time.monotonic() + _END_SECONDS
-    while (left := _survivors()) and time.monotonic() < give_up_at:
+    give_up_at = elapsed_seconds() + _END_SECONDS
+    while (left := _survivors()) and elapsed_seconds() < give_up_at:
         found |= left
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
