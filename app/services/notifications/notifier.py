@@ -23,6 +23,8 @@ from app.services.notifications.gathering import PAUSE_SECONDS, gather
 
 _LOOK_SECONDS = 30.0
 _REST_SECONDS = 2.0
+# What is due may be held by another process, which takes it in this time.
+_SHORT_REST_SECONDS = 0.05
 _log = structlog.get_logger(__name__)
 
 
@@ -65,7 +67,7 @@ class Notifier:
                 await asyncio.gather(
                     # A herd of ends is gathered together.
                     self._repeat(self._gather, self._to_gather, rest_seconds=self._rest_seconds),
-                    self._repeat(deliver_all, self._to_deliver, rest_seconds=0),
+                    self._repeat(deliver_all, self._to_deliver, rest_seconds=_SHORT_REST_SECONDS),
                 )
         finally:
             await sender.close()
