@@ -26,11 +26,10 @@ from strawberry.types import Info
 
 from app.core.vocabulary import CatchUpPolicy, OverlapPolicy, RunState, ScheduleState
 from app.store.database import Database, ReadConnection
-from app.store.filters import ScheduleFilter
 from app.store.jobs import read_jobs
 from app.store.pages import Order, PageRequest
 from app.store.runs import read_runs
-from app.store.schedules import page_schedules, select_schedules
+from app.store.schedules import ScheduleList, page_schedules
 from bench.seeding import PROJECT
 
 for words in (CatchUpPolicy, OverlapPolicy, RunState, ScheduleState):
@@ -106,9 +105,9 @@ class Query:
     @strawberry.field
     async def schedules(self, info: Info[dict[str, Any], None], first: int) -> Schedules:
         """Read one page."""
-        query = select_schedules(PROJECT, search=None, narrowed=ScheduleFilter())
+        listed = ScheduleList(PROJECT)
         async with info.context["database"].reading(PROJECT) as connection:
-            page = await page_schedules(connection, query, Order(None, True), PageRequest(first))
+            page = await page_schedules(connection, listed, Order(None, True), PageRequest(first))
         return Schedules(nodes=[_schedule(record) for record in page.items])
 
 
