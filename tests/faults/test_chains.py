@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(600)
 _FAN_OUT_LIMIT, _ITEMS = 2, 4
 
 
-@row("workers killed while ends start what follows", "I3 I4 I5 I12")
+@row("workers killed while ends start what follows", "I1 I3 I4 I5 I7 I12")
 async def test_ends_whose_workers_are_killed_start_each_follower_once(
     cluster: Cluster, long: bool
 ) -> None:

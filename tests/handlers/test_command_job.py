@@ -256,7 +256,7 @@ FORKING = {
 
 @pytest.mark.parametrize("script", FORKING.values(), ids=FORKING)
 async def test_a_shell_comes_to_its_trap_whatever_it_is_about_to_start(script: str) -> None:
-    """Made to fail by telling nobody a second time."""
+    """A guard that tells nobody a second time fails it when the moment is hit, which is seldom."""
     async with opened(allow_commands=True, grace_seconds=DEADLINE_SECONDS) as handlers:
         for _ in range(15):
             output = RecordedOutput()
