@@ -138,9 +138,9 @@ class Watcher:
         return message
 
 
-@pytest_asyncio.fixture
-async def feed(database_url: str, redis_url: str) -> AsyncIterator[Feed]:
-    """A running hub with a beat of half a second."""
+@asynccontextmanager
+async def open_feed(database_url: str, redis_url: str) -> AsyncIterator[Feed]:
+    """A running hub with a beat of half a second, and a job."""
     async with open_runtime(settings_for(database_url, redis_url)) as runtime:
         hub = FeedHub(runtime, beat_seconds=0.5)
         async with runtime.database.transaction(PROJECT) as transaction:
@@ -159,6 +159,13 @@ async def feed(database_url: str, redis_url: str) -> AsyncIterator[Feed]:
         yield Feed(runtime, hub, job_id)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def feed(database_url: str, redis_url: str) -> AsyncIterator[Feed]:
+    """A running hub, on servers that stay."""
+    async with open_feed(database_url, redis_url) as feed:
+        yield feed
 
 
 async def test_transactions_that_commit_in_reverse_order_lose_and_double_nothing(
@@ -276,29 +283,13 @@ async def test_messages_arrive_after_redis_was_flushed_and_its_clients_killed(
 
 
 async def test_messages_arrive_although_redis_is_away(database_url: str, tmp_path: Any) -> None:
-    settings = settings_for(database_url, f"unix://{tmp_path}/nobody.sock?db=0")
-    async with open_runtime(settings) as runtime:
-        hub = FeedHub(runtime, beat_seconds=0.5)
-        task = asyncio.create_task(hub.run())
-        async with runtime.database.transaction(PROJECT) as transaction:
-            now = await read_now(transaction)
-            job = Job(
-                project_id=PROJECT,
-                key="j",
-                name="j",
-                kind=JobKind.PYTHON,
-                created_at=now,
-                updated_at=now,
-            )
-            job_id = job.id
-            transaction.add(job)
-        feed = Feed(runtime, hub, job_id)
-        async with feed.watching() as watcher:
-            await watcher.take()
-            ids = await feed.write(2)
-            changes = await watcher.changed(2)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with (
+        open_feed(database_url, f"unix://{tmp_path}/nobody.sock?db=0") as feed,
+        feed.watching() as watcher,
+    ):
+        await watcher.take()
+        ids = await feed.write(2)
+        changes = await watcher.changed(2)
     assert [change.row.id for change in changes] == ids
 
 
