@@ -63,10 +63,14 @@ class Group:
         """Return an event as JSON; the others wait for the first who asks for the same one."""
         source = event.source if isinstance(event, StreamMessage) else None
         if source is None:
-            return await self._execute(event)
+            return await self._execute(event, self._context.renewed())
         made: Payload | asyncio.Task[Payload] | None = source.made.get(self)
         if made is None:
-            made = source.made[self] = asyncio.create_task(self._execute(event))
+            # What the changes of one batch refer to is loaded once for all of them.
+            context = source.made_for_batch.get(self)
+            if context is None:
+                context = source.made_for_batch[self] = self._context.renewed()
+            made = source.made[self] = asyncio.create_task(self._execute(event, context))
         if isinstance(made, str):
             return made
         # One who leaves does not take it from the others.
@@ -74,10 +78,10 @@ class Group:
         source.made[self] = payload
         return payload
 
-    async def _execute(self, event: object) -> Payload:
+    async def _execute(self, event: object, context: Context) -> Payload:
         while True:
             executor = self._executor.build_per_event_executor(event)
-            executor.context_value = self._context.renewed()
+            executor.context_value = context
             result = execute_subscription_event(executor)
             if isawaitable(result):
                 result = await result
@@ -85,6 +89,7 @@ class Group:
                 return encode(format_result(result)).decode()
             # What is told once must not be lost to an outage.
             await asyncio.sleep(_RETRY_SECONDS)
+            context = self._context.renewed()
 
 
 class Groups:

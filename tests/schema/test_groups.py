@@ -12,15 +12,23 @@ from uuid import UUID
 import pytest
 import websockets
 from graphql import OperationDefinitionNode, parse
+from sqlalchemy import text
 
+from app.core.changes import Change
 from app.core.vocabulary import Role
+from app.models import Job
 from app.models.columns import ActorRecord
+from app.schema import loaders
+from app.schema.context import Context
 from app.schema.documents import Prepared
 from app.schema.executing import Ready
 from app.schema.groups import Group, Payload, variables_of_selection
 from app.services.access import Principal, issue_token
+from app.store.database import ReadConnection
 from app.store.instants import read_now
+from app.store.jobs import read_jobs
 from tests.schema.api import Api, Stream, running_api
+from tests.schema.test_path import TRIGGER
 from tests.schema.test_sockets import subscribers, take
 
 PAUSE = 'mutation($id: ID!) { schedulePause(input: {id: $id, reason: "x"}) { errors { code } } }'
@@ -31,6 +39,13 @@ PERMITTED = """subscription($after: Cursor, $deep: Boolean = false) {
         ... on ScheduleChange { schedule {
             revision job @include(if: $deep) { key }
             permissions { pause { allowed code } update { allowed } } } } } }"""
+TOUCH_ALL = """
+WITH changed AS (
+    UPDATE run SET revision = revision + 1 RETURNING id, project_id, revision, schedule_id)
+INSERT INTO event (project_id, subject, change, entity_ids, revisions, parent_ids)
+SELECT project_id, 'RUN', 'CHANGED', array_agg(id), array_agg(revision), array_agg(schedule_id)
+  FROM changed GROUP BY project_id
+"""
 PRINCIPAL = Principal(
     ActorRecord(kind="TOKEN", id="1", name="one"),
     Role.EDITOR,
@@ -47,9 +62,9 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     found: list[object] = []
     execute = Group._execute
 
-    async def count(group: Group, event: object) -> Payload:
+    async def count(group: Group, event: object, context: Context) -> Payload:
         found.append(event)
-        return await execute(group, event)
+        return await execute(group, event, context)
 
     monkeypatch.setattr(Group, "_execute", count)
     return found
@@ -128,6 +143,31 @@ async def test_those_who_resume_from_different_positions_are_one_group(
     assert told[0] == told[1] == told[2]
 
 
+async def test_what_the_changes_of_one_batch_refer_to_is_loaded_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made to fail by executing each change with loaders of its own."""
+    schedule = await api.create_schedule(await api.create_job(), overlap="ALLOW")
+    for _ in range(3):
+        await api.data(TRIGGER, input={"id": schedule["id"]})
+    loaded: list[UUID] = []
+
+    async def count(connection: ReadConnection, project_id: UUID, ids: Any) -> dict[UUID, Job]:
+        loaded.extend(ids)
+        return await read_jobs(connection, project_id, ids)
+
+    query = "subscription { runEvents { ... on RunChange { run { job { key } } } } }"
+    async with api.watching(query) as stream:
+        await anext(stream)
+        monkeypatch.setattr(loaders, "read_jobs", count)
+        async with api.runtime.database.transaction() as transaction:
+            await transaction.execute(text(TOUCH_ALL))
+        await api.runtime.announce([Change(UUID(int=0), "RUN", "CHANGED", (), ())])
+        told = [await anext(stream) for _ in range(3)]
+    assert told == [{"run": {"job": {"key": "job"}}}] * 3
+    assert len(loaded) == 1
+
+
 async def test_nobody_is_told_what_another_may_do(api: Api) -> None:
     """Made to fail by leaving the rights out of what makes a group."""
     schedule = await api.create_schedule(await api.create_job())
@@ -149,10 +189,10 @@ async def test_one_who_leaves_takes_nothing_from_the_others(
     begun, may_go_on = asyncio.Event(), asyncio.Event()
     execute = Group._execute
 
-    async def dawdle(group: Group, event: object) -> Payload:
+    async def dawdle(group: Group, event: object, context: Context) -> Payload:
         begun.set()
         await may_go_on.wait()
-        return await execute(group, event)
+        return await execute(group, event, context)
 
     async with everybody(api, api.token, api.token) as [leaves, stays]:
         monkeypatch.setattr(Group, "_execute", dawdle)

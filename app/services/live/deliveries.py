@@ -1,10 +1,10 @@
 """Turn a batch of events into the letters of one feed, once for all its subscribers."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 from uuid import UUID
 
 from app.services.live.messages import Changed, Gone, Letter
@@ -88,11 +88,13 @@ def delivery_of(
     """Write the letters. Without `held` nobody knows yet who had the rows that have left."""
     letters: list[Concerned[Row]] = []
     gone: set[UUID] = set()
+    made: dict[Hashable, Any] = {}
     for index, entry in reading.concerned:
         id_, row = entry.entity_id, reading.rows.get(entry.entity_id)
         letter: Letter[Row] | None = None
         if row is not None:
-            letter = Changed(id_, batch.cursor(index + 1, None), row, entry.change)
+            cursor = batch.cursor(index + 1, None)
+            letter = Changed(id_, cursor, row, entry.change, made_for_batch=made)
         elif id_ in gone or not topic.may_lose or (held is not None and held.take(id_)):
             gone.add(id_)
             letter = Gone(id_, batch.cursor(index + 1, None))

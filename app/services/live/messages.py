@@ -2,7 +2,7 @@
 
 A change is one object for all who are told the same of it, so what one of them has made of it (its
 public form, its text) the others need not make again: `made` keeps that for as long as somebody
-holds the message.
+holds the message, and `made_for_batch` what serves all messages of its batch.
 """
 
 from collections.abc import Hashable, Sequence
@@ -32,6 +32,7 @@ class Changed(Generic[Row]):
     row: Row
     change: str
     coalesced: int = 0
+    made_for_batch: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
 
@@ -42,6 +43,7 @@ class Gone:
     id: UUID
     cursor: Cursor
     coalesced: int = 0
+    made_for_batch: dict[Hashable, Any] = field(default_factory=dict, repr=False)
     made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
 
