@@ -41,6 +41,17 @@ class EngineIntervals:
     look_ahead_seconds: float
 
 
+@dataclass(slots=True)
+class Revocations:
+    """How many tokens this process has taken back: nobody is remembered beyond that."""
+
+    count: int = 0
+
+    def note(self) -> None:
+        """Let every caller be looked up again."""
+        self.count += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The open connections and the defaults of one process."""
@@ -60,6 +71,7 @@ class Runtime:
     # None: notifications are not mailed.
     mail_server: MailServer | None = None
     metrics: EngineMetrics = field(default_factory=EngineMetrics)
+    revocations: Revocations = field(default_factory=Revocations)
     _announcements: set[asyncio.Task[object]] = field(default_factory=set)
     _followers: set[Callable[[list[Change]], None]] = field(default_factory=set)
 

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "chatty": "a command that prints 100,000 lines a second, and the others meanwhile",
     "http": "HTTP runs against a server on this machine",
     "http_memory": "the memory of a worker over 100,000 HTTP runs",
+    "fixed_cost": "a trivial query with everything that is always done, beside the bare minimum",
     "lists": "a list with what it refers to, beside a plain Strawberry app",
     "hostile": "requests made to keep a process busy: what refusing them costs",
     "time": "next instants",

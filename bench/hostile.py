@@ -8,7 +8,6 @@ worst of them. Each must be refused, and by the median within 50 ms.
 """
 
 import asyncio
-from pathlib import Path
 from statistics import median
 
 import aiohttp
@@ -16,6 +15,7 @@ import aiohttp
 from bench.figures import print_table
 from bench.hostile_requests import HOSTILE, Body
 from bench.instance import Instance, running_instance
+from bench.machine import processor_ms
 
 LIMIT_MS = 50.0
 ROUNDS = 5
@@ -65,12 +65,6 @@ async def _post(instance: Instance, body: bytes) -> dict[str, object]:
     except aiohttp.ClientOSError:
         # A body that is too big is answered, and hung up on, before it has all been sent.
         return {"errors": ["hung up"]}
-
-
-def processor_ms(pid: int) -> float:
-    """Return the processor time of a process's threads so far; the kernel counts nanoseconds."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split(maxsplit=1)[0]) for task in tasks) / 1e6
 
 
 if __name__ == "__main__":

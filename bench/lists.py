@@ -4,7 +4,7 @@
 
 Both are one process under uvicorn, on the same rows of the same PostgreSQL, and are asked in turn
 over 8 connections by another process. The plain app (`bench.plain_strawberry`) has Strawberry's
-caches and data loaders, reads with the same statements, and knows neither callers nor limits.
+caches and data loaders, reads the same columns, and knows neither callers nor limits.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from app.config import Settings
 from app.runtime import open_runtime
 from bench.figures import medians, print_table
 from bench.instance import Instance, running_instance
-from bench.load import Request, put_load
+from bench.load import LoadProcess, Request, load_process
 from bench.peers import running_peer
 from bench.seeding import seed_schedules
 
@@ -50,9 +50,13 @@ async def _compare() -> None:
     async with running_instance() as instance:
         await instance.stop_workers()
         await _seed(instance)
-        async with running_peer("bench.plain_strawberry", instance.database_url) as plain:
+        async with running_peer("bench.plain_strawberry", instance.database_url) as peer:
+            plain = peer.url
             await _compare_answers(instance, plain)
-            rounds = [await asyncio.to_thread(_round, instance, plain) for _ in range(ROUNDS)]
+            with load_process() as load:
+                rounds = [
+                    await asyncio.to_thread(_round, load, instance, plain) for _ in range(ROUNDS)
+                ]
     middle = medians(rounds)
     rows = [
         [name, *(middle[f"{name} {figure}"] for figure in ("per second", "p50", "p99"))]
@@ -81,12 +85,12 @@ async def _compare_answers(instance: Instance, plain: str) -> None:
     assert len(keys[0]) == ROWS
 
 
-def _round(instance: Instance, plain: str) -> dict[str, float]:
+def _round(process: LoadProcess, instance: Instance, plain: str) -> dict[str, float]:
     body = json.dumps({"query": QUERY}).encode()
     ours = Request(instance.url, body, instance.client.headers["Authorization"])
     figures: dict[str, float] = {}
     for name, request in (("plain Strawberry", Request(plain, body)), ("Tickwheel", ours)):
-        load = put_load(request, connections=CONNECTIONS, seconds=SECONDS)
+        load = process.put(request, connections=CONNECTIONS, seconds=SECONDS)
         figures[f"{name} per second"] = load.per_second
         figures[f"{name} p50"], figures[f"{name} p99"] = load.p50_ms, load.p99_ms
     figures["ratio"] = figures["Tickwheel per second"] / figures["plain Strawberry per second"]

@@ -1,8 +1,11 @@
 """Requests over loopback from a process of its own: the same one again and again."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from urllib.parse import urlsplit
 
 import uvloop
@@ -43,10 +46,22 @@ class Load:
     p99_ms: float
 
 
-def put_load(request: Request, *, connections: int, seconds: float) -> Load:
-    """Ask for so long over so many connections, each waiting for its answer."""
+class LoadProcess:
+    """The process that asks."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def put(self, request: Request, *, connections: int, seconds: float) -> Load:
+        """Ask for so long over so many connections, each waiting for its answer."""
+        return self._pool.apply(_run, (request, connections, seconds))
+
+
+@contextmanager
+def load_process() -> Iterator[LoadProcess]:
+    """Start the process, and end it at the end of the block."""
     with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_run, (request, connections, seconds))
+        yield LoadProcess(pool)
 
 
 def _run(request: Request, connections: int, seconds: float) -> Load:

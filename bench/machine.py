@@ -25,6 +25,12 @@ def print_header() -> None:
     print(f"commit    {_commit()}")
 
 
+def processor_ms(pid: int) -> float:
+    """Return the processor time of a process's threads so far; the kernel counts nanoseconds."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split(maxsplit=1)[0]) for task in tasks) / 1e6
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

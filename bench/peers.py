@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from app.listening import answers
 from bench.instance import free_port
@@ -11,9 +12,16 @@ from bench.instance import free_port
 _PATIENCE_SECONDS = 60.0
 
 
+class Peer(NamedTuple):
+    """A server that runs."""
+
+    url: str
+    pid: int
+
+
 @asynccontextmanager
-async def running_peer(module: str, *arguments: str) -> AsyncIterator[str]:
-    """Run a module that serves on the port it is given last, and return its endpoint."""
+async def running_peer(module: str, *arguments: str) -> AsyncIterator[Peer]:
+    """Run a module that serves on the port it is given last, and return where."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, str(port)
@@ -23,7 +31,7 @@ async def running_peer(module: str, *arguments: str) -> AsyncIterator[str]:
             while not await answers("127.0.0.1", port, "/livez"):
                 assert process.returncode is None, f"{module} ended"
                 await asyncio.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/graphql"
+        yield Peer(f"http://127.0.0.1:{port}/graphql", process.pid)
     finally:
         if process.returncode is None:
             process.terminate()

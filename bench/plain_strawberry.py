@@ -2,7 +2,7 @@
 
     python -m bench.plain_strawberry DATABASE_URL PORT
 
-It reads with the same statements as Tickwheel, through data loaders, and asks nobody who they are.
+It reads the same columns of the same rows, through data loaders, and asks nobody who they are.
 """
 
 import gc
@@ -16,6 +16,7 @@ import strawberry
 import uvicorn
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel import col
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -25,11 +26,12 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.types import Info
 
 from app.core.vocabulary import CatchUpPolicy, OverlapPolicy, RunState, ScheduleState
+from app.models import Schedule as ScheduleRow
+from app.models import ScheduleCounters
 from app.store.database import Database, ReadConnection
 from app.store.jobs import read_jobs
-from app.store.pages import Order, PageRequest
 from app.store.runs import read_runs
-from app.store.schedules import ScheduleList, page_schedules
+from app.store.schedules import select_records
 from bench.seeding import PROJECT
 
 for words in (CatchUpPolicy, OverlapPolicy, RunState, ScheduleState):
@@ -105,14 +107,13 @@ class Query:
     @strawberry.field
     async def schedules(self, info: Info[dict[str, Any], None], first: int) -> Schedules:
         """Read one page."""
-        listed = ScheduleList(PROJECT)
+        query = select_records(PROJECT).order_by(col(ScheduleRow.id).desc()).limit(first + 1)
         async with info.context["database"].reading(PROJECT) as connection:
-            page = await page_schedules(connection, listed, Order(None, True), PageRequest(first))
-        return Schedules(nodes=[_schedule(record) for record in page.items])
+            rows = (await connection.execute(query)).all()
+        return Schedules(nodes=[_schedule(*row) for row in rows[:first]])
 
 
-def _schedule(record: Any) -> Schedule:
-    row, counters = record.schedule, record.counters
+def _schedule(row: ScheduleRow, counters: ScheduleCounters) -> Schedule:
     return Schedule(
         id=strawberry.ID(str(row.id)),
         key=row.key,

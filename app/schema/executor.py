@@ -78,8 +78,12 @@ class Selection(NamedTuple):
     grouped: GroupedFieldSet
 
 
-class TickwheelExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Executes one operation."""
+class TickwheelExecutor(Executor[None]):
+    """Executes one operation; none of ours is answered in parts."""
+
+    # What Strawberry's resolvers are told, without what it does for answers in parts.
+    build_resolve_info = StrawberryGraphQLCoreExecutionContext.build_resolve_info
+    operation_extensions = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

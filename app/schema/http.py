@@ -9,14 +9,16 @@ that wants the explorer's page.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from os import urandom
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import orjson
 import structlog
-from graphql import OperationType
+from graphql import GraphQLError, OperationType
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
@@ -39,6 +41,7 @@ from app.store.outages import is_away
 
 MOST_BODY_BYTES = 1_000_000
 OPERATION_SECONDS = 30.0
+PATIENCE_SECONDS = 0.05
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 EVENT_STREAM = "text/event-stream"
@@ -47,6 +50,14 @@ RATE_LIMITED = "RATE_LIMITED"
 UNCOUNTED_MESSAGE = "Requests cannot be counted, because Redis is away; try again shortly."
 _BY_GET = frozenset({OperationType.QUERY})
 _BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
+_CONTENT_TYPES = {
+    each: (b"content-type", f"{each}; charset=utf-8".encode()) for each in (JSON, RESPONSE_JSON)
+}
+_FIXED_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"Accept"),
+)
 Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
@@ -87,6 +98,15 @@ class GraphQLEndpoint:
     rates: Rates
     events: EventStreams
     explorer: Callable[[Request], Awaitable[Response]] | None = None
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request without a router or a middleware around it."""
+        request = Request(scope, receive)
+        try:
+            response = await self(request)
+        except Exception as error:
+            response = _fault(error)
+        await response(scope, receive, send)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -133,7 +153,7 @@ class GraphQLEndpoint:
 
     async def _identify(self, request: Request, credentials: Credentials) -> Principal:
         try:
-            principal = await self.doorkeeper.identify(credentials)
+            principal = await self.doorkeeper.recognise(credentials)
         except Unauthenticated as error:
             await self._spend(Rate.STRANGERS, _address_of(request) or "unknown")
             raise HttpProblem(
@@ -146,7 +166,7 @@ class GraphQLEndpoint:
                 raise
             code = ErrorCode.DEPENDENCY_UNAVAILABLE.value
             raise HttpProblem(503, AWAY_MESSAGE, code=code, Retry_After="1") from error
-        return principal.requesting(uuid4().hex[:16], _address_of(request))
+        return principal.requesting(urandom(8).hex(), _address_of(request))
 
     def _ready(
         self, ask: Ask, allowed: frozenset[OperationType] = ANY_TYPE
@@ -165,12 +185,7 @@ class GraphQLEndpoint:
             return ready
         if ready.is_mutation:
             await self._spend(Rate.MUTATIONS, context.principal.name)
-        try:
-            async with asyncio.timeout(OPERATION_SECONDS):
-                return await _unless_gone(request, self.schema.run(ready, context))
-        except TimeoutError as error:
-            message = f"The operation took longer than {OPERATION_SECONDS:g} s."
-            raise HttpProblem(504, message, code="TIMEOUT") from error
+        return await _Attendance(request).wait_for(self.schema.run(ready, context))
 
 
 def _credentials(request: Request) -> Credentials:
@@ -184,7 +199,11 @@ def _credentials(request: Request) -> Credentials:
 
 def _preferred(request: Request) -> str | None:
     """Return the media type to answer in, or None when the client takes none of ours."""
-    accept = request.headers.get("accept")
+    return _preferred_of(request.headers.get("accept"))
+
+
+@lru_cache(maxsize=200)
+def _preferred_of(accept: str | None) -> str | None:
     if accept is None or not accept.strip():
         return JSON
     ranked = sorted(_media_ranges(accept), key=lambda pair: -pair[1])
@@ -308,7 +327,8 @@ def _told(standing: Standing | None) -> dict[str, str]:
 
 
 def _address_of(request: Request) -> str | None:
-    return None if request.client is None else request.client.host
+    client = request.scope.get("client")
+    return None if client is None else str(client[0])
 
 
 def is_request_error(result: ExecutionResult) -> bool:
@@ -316,6 +336,12 @@ def is_request_error(result: ExecutionResult) -> bool:
     if isinstance(result, PreExecutionError):
         return True
     return result.data is None and all(error.path is None for error in result.errors or ())
+
+
+def _fault(error: Exception) -> Response:
+    """Return the answer to what nobody expected: masked, with a reference that the log has."""
+    shown = format_error(GraphQLError(str(error), original_error=error))
+    return _json({"errors": [shown]}, JSON, status=500)
 
 
 def _refusal(problem: HttpProblem, accepted: str | None) -> Response:
@@ -327,33 +353,64 @@ def _refusal(problem: HttpProblem, accepted: str | None) -> Response:
 def _json(
     body: object, media_type: str, *, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return Response(
-        encode(body),
-        status_code=status,
-        headers={
-            "Content-Type": f"{media_type}; charset=utf-8",
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Vary": "Accept",
-            **(headers or {}),
-        },
-    )
+    return _Answer(encode(body), media_type, status, headers or {})
 
 
-async def _unless_gone(request: Request, work: Awaitable[Result]) -> Result:
-    """Return what the work gives; cancel it when the client hangs up."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_hang_up(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise HttpProblem(499, "The client hung up.", code="CANCELLED")
-    finally:
-        for task in (working, leaving):
-            task.cancel()
+class _Answer(Response):
+    """A JSON answer; its headers are put together from bytes that are there already."""
+
+    def __init__(
+        self, body: bytes, media_type: str, status: int, headers: Mapping[str, str]
+    ) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            _CONTENT_TYPES[media_type],
+            *_FIXED_HEADERS,
+            (b"content-length", b"%d" % len(body)),
+            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
+        ]
 
 
-async def _hang_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class _Attendance:
+    """Ends an operation whose client hangs up, or that takes too long.
+
+    Most operations are over before anybody could look: only those that are not get a task that
+    waits for the client to leave.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._problem: HttpProblem | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def wait_for(self, work: Awaitable[Result]) -> Result:
+        """Return what the work gives, or raise the problem that ended it."""
+        working = asyncio.current_task()
+        assert working is not None, "a request is answered in a task"
+        beginning = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._begin, working)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if self._problem is None or working.uncancel() > 0:
+                raise
+            raise self._problem from None
+        finally:
+            beginning.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
+
+    def _begin(self, working: asyncio.Task[Any]) -> None:
+        self._watching = asyncio.ensure_future(self._watch(working))
+
+    async def _watch(self, working: asyncio.Task[Any]) -> None:
+        try:
+            async with asyncio.timeout(OPERATION_SECONDS - PATIENCE_SECONDS):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+            self._problem = HttpProblem(499, "The client hung up.", code="CANCELLED")
+        except TimeoutError:
+            message = f"The operation took longer than {OPERATION_SECONDS:g} s."
+            self._problem = HttpProblem(504, message, code="TIMEOUT")
+        working.cancel()

@@ -108,7 +108,7 @@ def check_text(query: str) -> GraphQLError | None:
 
 def has_too_many_values(body: bytes) -> bool:
     """Return whether a JSON text has more values than variables may have, before it is parsed."""
-    if _most_values(body) <= MOST_VALUES:
+    if len(body) <= MOST_VALUES or _most_values(body) <= MOST_VALUES:
         return False
     return _most_values(_JSON_STRINGS.sub(b"", body)) > MOST_VALUES
 

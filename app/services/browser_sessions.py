@@ -72,6 +72,7 @@ async def end_session(runtime: Runtime, text: str) -> None:
         change = token_revoked(row)
         await record_changes(transaction, [change])
         await record_audit(transaction, [_entry(row, "logout", "Signed out")])
+    runtime.revocations.note()
     runtime.announce_soon([change])
 
 

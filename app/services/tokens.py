@@ -87,6 +87,7 @@ async def revoke(runtime: Runtime, principal: Principal, token_id: UUID) -> ApiT
         await note_audit(
             transaction, principal, "apiTokenRevoke", Subject.TOKEN, [(token.id, summary)]
         )
+    runtime.revocations.note()
     runtime.announce_soon([change])
     return token
 
