@@ -29,6 +29,8 @@ class ReadConnection(AsyncSession):
     """Reads of one project. `project_id` is None only for the instance's own reads."""
 
     project_id: UUID | None = None
+    # Set once PostgreSQL was told so, for the one transaction that this is.
+    plans_for_values: bool = False
 
     # SQLModel's session deprecates `execute` in favour of `exec`, which takes no plain statements.
     execute = SqlAlchemySession.execute
@@ -58,6 +60,22 @@ def is_refused(error: Exception) -> bool:
 
 def _to_json(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _read_json_as_it_comes(connection: Any, _: Any) -> None:
+    """Read `jsonb` from the bytes that came; SQLAlchemy makes two copies of each value first."""
+
+    def set_codec(driver: Any) -> Any:
+        return driver.set_type_codec(
+            "jsonb",
+            # One byte before the text says which format it is.
+            encoder=lambda text: b"\x01" + text.encode(),
+            decoder=lambda value: orjson.loads(memoryview(value)[1:]),
+            schema="pg_catalog",
+            format="binary",
+        )
+
+    connection.run_async(set_codec)
 
 
 def _find_dead_connections(engine: AsyncEngine) -> None:
@@ -127,6 +145,7 @@ class Database:
             },
         )
         _find_dead_connections(engine)
+        event.listen(engine.sync_engine.pool, "connect", _read_json_as_it_comes)
         return cls(engine)
 
     async def close(self) -> None:
