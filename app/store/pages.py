@@ -156,7 +156,9 @@ async def plan_for_values(connection: ReadConnection) -> None:
     a plan that serves any state, or any stretch of time, reads millions of runs for the rare ones.
     And let it see what cannot be: the second half of an order, say, of a list that has no nulls.
     """
-    await connection.execute(_PLAN_FOR_VALUES)
+    if not connection.plans_for_values:
+        await connection.execute(_PLAN_FOR_VALUES)
+        connection.plans_for_values = True
 
 
 _PLAN_FOR_VALUES = text(
