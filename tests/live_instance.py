@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from app.dev.postgres import EmbeddedPostgres
 from app.dev.redis import EmbeddedRedis
+from tests.dev.processes import PATIENCE_SECONDS
 from tests.faults.nursery import Nursery
 from tests.schema.api import ADMIN_TOKEN, Api, running_api
+from tests.worker.control import status
 
 
 class Door:
@@ -98,23 +101,33 @@ class LiveInstance:
 
 @asynccontextmanager
 async def live_instance(
-    postgres: EmbeddedPostgres, nursery: Nursery, directory: Path
+    postgres: EmbeddedPostgres, nursery: Nursery, directory: Path, **changes: Any
 ) -> AsyncIterator[LiveInstance]:
-    """Run an instance while the block lasts; `directory` has a short path."""
+    """Run an instance while the block lasts; `directory` has a short path.
+
+    `changes` are settings of the API.
+    """
     name = f"test_{uuid4().hex}"
     database_url = await postgres.create_database(name, template="tickwheel")
     redis = EmbeddedRedis(directory / f"redis-{name[5:13]}")
     await redis.start()
     try:
         async with (
-            running_api(database_url, redis.url) as api,
+            running_api(database_url, redis.url, **changes) as api,
             Door(api.port).open() as door,
             _a_worker(nursery, database_url, redis.url, directory / f"{name}.log"),
         ):
+            await _until_somebody_works(api)
             yield LiveInstance(api, door, database_url, redis.url)
     finally:
         await redis.stop()
         await postgres.drop_database(name)
+
+
+async def _until_somebody_works(api: Api) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (await status(api))["workers"]:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
