@@ -40,7 +40,7 @@ async def test_lists_are_filtered_searched_and_written_as_asked(
 
     found = await shell.tickwheel("get", "schedule", "--tag", "team=ops", "-o", "json")
     assert [each["key"] for each in found.data] == ["list-one"]
-    found = await shell.tickwheel("get", "schedules", "--search", "list-t", "-o", "yaml")
+    found = await shell.tickwheel("get", "schedules", "--search", "tw list", "-o", "yaml")
     assert [each["key"] for each in yaml.safe_load(found.stdout)] == ["list-two"]
     limited = await shell.tickwheel(
         "get", "schedules", "--job", "listed", "--limit", "1", "-o", "json"
