@@ -8,7 +8,7 @@ measured once and its measure is used wherever it is spread.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import (
@@ -126,8 +126,9 @@ def check_document(document: DocumentNode) -> GraphQLError | None:
             operations += 1
             measured = walk.measure(definition)
         elif isinstance(definition, FragmentDefinitionNode):
-            # One that nobody spreads is validated all the same.
-            measured = walk.measure_fragment(definition.name.value)
+            # One that nobody spreads is validated all the same. Its fields are an operation's only
+            # where that spreads it at its root.
+            measured = replace(walk.measure_fragment(definition.name.value), root_fields=0)
         else:
             continue
         problem = _problem(measured)

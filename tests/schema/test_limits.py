@@ -69,6 +69,14 @@ def test_cost_follows_the_variables_and_not_those_of_the_time_before() -> None:
         assert ready.cost == size
 
 
+def test_a_fragment_may_have_more_fields_than_an_operation_has_at_its_root() -> None:
+    fields = " ".join(f"a{number}: key" for number in range(21))
+    fragment = f"fragment Wide on Schedule {{ {fields} }}"
+    assert code_of(f"query {{ schedules {{ nodes {{ ...Wide }} }} }} {fragment}") is None
+    spread = "fragment Root on Query { " + fields.replace("key", "__typename") + " }"
+    assert code_of(f"query {{ ...Root }} {spread}") == "LIMIT_EXCEEDED"
+
+
 def test_introspection_as_every_client_sends_it_is_allowed() -> None:
     assert code_of(get_introspection_query(input_value_deprecation=True)) is None
 
