@@ -11,6 +11,7 @@ from app.schema.errors import (
     VersionConflictError,
 )
 from app.schema.executing import TickwheelSchema
+from app.schema.inputs.reading import read_inputs_quickly
 from app.schema.operations.audit import AuditQueries
 from app.schema.operations.backfills import BackfillMutations, BackfillQueries
 from app.schema.operations.bulk import BulkMutations
@@ -86,7 +87,7 @@ class Subscription(Streams):
 
 def build_schema() -> TickwheelSchema:
     """Return the schema."""
-    return TickwheelSchema(
+    schema = TickwheelSchema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -99,6 +100,8 @@ def build_schema() -> TickwheelSchema:
         ],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+    read_inputs_quickly(schema)
+    return schema
 
 
 def print_schema() -> str:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, insert, or_
+from sqlalchemy import Select, or_
 from sqlmodel import col, select
 
 from app.models import AuditEntry
 from app.models.columns import ActorRecord, new_id
 from app.store.database import ReadConnection, Transaction
 from app.store.filters import TimeRange
+from app.store.many import insert_many
 from app.store.pages import Order, Page, PageRequest, read_page
 
 _NEWEST_FIRST = Order(None, descending=True)
@@ -18,10 +19,9 @@ _NEWEST_FIRST = Order(None, descending=True)
 
 async def record_audit(transaction: Transaction, entries: Sequence[dict[str, Any]]) -> None:
     """Append entries; each is the columns of `AuditEntry` but its id and instant."""
-    if entries:
-        await transaction.execute(
-            insert(AuditEntry), [{"id": new_id(), "changes": [], **entry} for entry in entries]
-        )
+    await insert_many(
+        transaction, AuditEntry, [{"id": new_id(), "changes": [], **entry} for entry in entries]
+    )
 
 
 def audit_entry(
