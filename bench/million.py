@@ -26,7 +26,7 @@ from bench.seeding import seed_schedules
 ROUNDS = 3
 _HERD = 10_000
 _DUE_A_MINUTE = 100
-_EMPTY_SECONDS = 20.0
+_EMPTY_SECONDS = 15.0
 _TICKS = 50
 _MINUTE = 60.0
 _DAY_SECONDS = 86_400

@@ -19,6 +19,18 @@ CREATE FUNCTION public.facets_of(tags jsonb, timezone text, timings jsonb) RETUR
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((ARRAY(SELECT ((('tag:'::text || (tag.tag ->> 'key'::text)) || chr(31)) || (tag.tag ->> 'value'::text)) FROM jsonb_path_query(facets_of.tags, '$.keyvalue()'::jsonpath, '{}'::jsonb, true) tag(tag) WHERE ((tag.tag ->> 'value'::text) IS NOT NULL)) || ('zone:'::text || timezone)) || ARRAY(SELECT DISTINCT ('timing:'::text || (kinds.kind #>> '{}'::text[])) FROM (SELECT jsonb_path_query(facets_of.timings, '$[*].keyvalue()."key"'::jsonpath, '{}'::jsonb, true) AS jsonb_path_query UNION ALL SELECT jsonb_path_query(facets_of.timings, '$[*]."cron"."frequency"'::jsonpath, '{}'::jsonb, true) AS jsonb_path_query) kinds(kind) WHERE ((kinds.kind #>> '{}'::text[]) IS NOT NULL)));
 
+CREATE FUNCTION public.keep_new_schedule_search() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO schedule_search (schedule_id, project_id, name, words, facets)
+    SELECT schedule.id, schedule.project_id, schedule.name,
+           words_in(schedule.key, schedule.name, schedule.description, schedule.tags),
+           facets_of(schedule.tags, schedule.timezone, schedule.timings)
+      FROM written AS schedule;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION public.keep_schedule_search() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -975,7 +987,9 @@ CREATE TRIGGER audit_seal_is_never_emptied BEFORE TRUNCATE ON public.audit_seal 
 
 CREATE TRIGGER run_has_its_tier BEFORE INSERT ON public.run FOR EACH ROW WHEN (((new.cause)::text = ANY ((ARRAY['CATCH_UP'::character varying, 'BACKFILL'::character varying])::text[]))) EXECUTE FUNCTION public.run_has_its_tier();
 
-CREATE TRIGGER schedule_search AFTER INSERT OR UPDATE OF key, name, description, tags, timezone, timings ON public.schedule FOR EACH ROW EXECUTE FUNCTION public.keep_schedule_search();
+CREATE TRIGGER schedule_search AFTER UPDATE OF key, name, description, tags, timezone, timings ON public.schedule FOR EACH ROW EXECUTE FUNCTION public.keep_schedule_search();
+
+CREATE TRIGGER schedule_search_new AFTER INSERT ON public.schedule REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.keep_new_schedule_search();
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(id);

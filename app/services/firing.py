@@ -6,6 +6,7 @@ at any instant leaves either both or neither, and the unique index on occurrence
 second ticker might write. PostgreSQL's clock is the only clock.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -27,6 +28,9 @@ from app.store.overrides import read_overrides_to_plan
 BATCH = 1_000
 """How many schedules one transaction holds at most."""
 
+LANES = 2
+"""How many batches of a herd are under way: while PostgreSQL writes one, the next is planned."""
+
 
 async def fire_due(
     runtime: Runtime,
@@ -40,13 +44,24 @@ async def fire_due(
     each batch as soon as it is committed.
     """
     total = Fired()
-    while True:
+
+    async def fire_some() -> bool:
+        nonlocal total
         fired = await fire_batch(runtime, as_of=as_of)
         total += fired
         if on_batch is not None:
             on_batch(fired)
-        if fired.schedules < BATCH:
-            return total
+        return fired.schedules == BATCH
+
+    async def fire_on() -> None:
+        while await fire_some():
+            pass
+
+    if await fire_some():
+        lanes = [fire_on() for _ in range(LANES)]
+        for failure in filter(None, await asyncio.gather(*lanes, return_exceptions=True)):
+            raise failure
+    return total
 
 
 async def fire_batch(runtime: Runtime, *, as_of: datetime | None = None) -> Fired:
