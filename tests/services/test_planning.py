@@ -23,7 +23,7 @@ USUAL: dict[str, Any] = {
 # Each has one thing of its own, and another plan because of it.
 OF_THEIR_OWN: list[dict[str, Any]] = [
     {"timings": [CronTiming("*/8 * * * *")]},
-    {"timings": [CronTiming("H/7 * * * *")]},
+    {"timings": [CronTiming("H(1-6) * * * *")]},
     {"timezone": "Asia/Kathmandu"},
     {"start_at": NOON - HOUR},
     {"end_at": NOON - MINUTE},
