@@ -911,6 +911,8 @@ CREATE INDEX run_busy_backfill ON public.run USING btree (backfill_id, scheduled
 
 CREATE INDEX run_busy_job ON public.run USING btree (job_id) WHERE ((state)::text = 'RUNNING'::text);
 
+CREATE INDEX run_finished ON public.run USING btree (project_id, finished_at, id) WHERE (finished_at IS NOT NULL);
+
 CREATE INDEX run_held ON public.run USING btree (queue, tier, priority DESC, next_attempt_at, id) WHERE (((state)::text = 'QUEUED'::text) AND (blocked_at IS NOT NULL) AND blocked_on_queue);
 
 CREATE INDEX run_list ON public.run USING btree (project_id, id);
@@ -931,7 +933,7 @@ CREATE INDEX run_range ON public.run USING btree (schedule_id, scheduled_for DES
 
 CREATE INDEX run_reason ON public.run USING btree (project_id, reason, id) WHERE (reason IS NOT NULL);
 
-CREATE INDEX run_times ON public.run USING brin (finished_at, scheduled_for) WITH (pages_per_range='32', autosummarize='on');
+CREATE INDEX run_times ON public.run USING brin (scheduled_for) WITH (pages_per_range='32', autosummarize='on');
 
 CREATE INDEX run_uncounted ON public.run USING btree (id) WHERE ((range_end IS NOT NULL) AND (range_count IS NULL) AND ((reason)::text IS DISTINCT FROM 'CIRCUIT_BREAKER'::text));
 

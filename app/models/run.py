@@ -131,11 +131,17 @@ class Run(SQLModel, table=True):
         ),
         # What runs: whether a job is at its limit, and what the sweep and the statistics read.
         Index("run_busy_job", "job_id", postgresql_where=text("state = 'RUNNING'")),
-        # Rates, lateness and stretches of time: rows end about where they lie, so a summary is
-        # enough.
+        # Rates, lateness, and lists by when runs ended; a run enters it once, when it ends.
+        Index(
+            "run_finished",
+            "project_id",
+            "finished_at",
+            "id",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
+        # Stretches of occurrences: runs are due about where they lie, so a summary must do.
         Index(
             "run_times",
-            "finished_at",
             "scheduled_for",
             postgresql_using="brin",
             postgresql_with={"pages_per_range": 32, "autosummarize": "on"},

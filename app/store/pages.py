@@ -64,6 +64,8 @@ class Order:
     # Whether the column may be null. Those rows make up a list of their own, behind the others, so
     # that an index serves either.
     is_nullable: bool = False
+    # How else to say that it is null, as an index has it.
+    is_null: ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,10 @@ def _stretches(order: Order, id_column: Any) -> list[_Stretch]:
         return [_Stretch([id_column])]
     if not order.is_nullable:
         return [_Stretch([order.column, id_column])]
+    is_null = order.column.is_(None) if order.is_null is None else order.is_null
     return [
         _Stretch([order.column, id_column], order.column.is_not(None)),
-        _Stretch([id_column], order.column.is_(None)),
+        _Stretch([id_column], is_null),
     ]
 
 

@@ -29,7 +29,7 @@ INDEXES = {
     "page: LOST, none": {"run_unsuccessful"},
     "page: QUEUED, none": {"run_queue", "run_blocked"},
     "page: for a rare reason": {"run_reason"},
-    "page: ended in an hour": {"run_times"},
+    "page: ended in an hour": {"run_finished"},
     "page: due in an hour": {"run_times"},
     "backfill: 1,000 occurrences": {"run_occurrence", "run_again"},
     "page: of an unknown backfill": {"run_of_backfill"},
@@ -90,7 +90,7 @@ ORDERS = {
     "CREATED_AT": "schedule_list",
     "FAILURE_COUNT": "schedule_failures",
 }
-# By which index the rare are found; and what is in no index: docs/decisions/0020.
+# By which index the rare are found; and what is in no index: docs/decisions/0026.
 RARE = {
     "search: zebra (10)": "schedule_words",
     "search: no such word": "schedule_words",

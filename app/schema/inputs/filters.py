@@ -189,6 +189,7 @@ _SCHEDULE_COLUMNS: dict[ScheduleOrderField, Any] = {
     ScheduleOrderField.LAST_RUN_AT: ScheduleCounters.last_run_at,
     ScheduleOrderField.FAILURE_COUNT: ScheduleCounters.failure_count,
 }
+_UNFINISHED = store.RunFilter(states=(RunState.QUEUED, RunState.RUNNING))
 _NULLABLE = {
     RunOrderField.STARTED_AT,
     RunOrderField.FINISHED_AT,
@@ -217,6 +218,7 @@ def _order(
         None if column is None else col(column),
         descending,
         field in _NULLABLE,
+        _UNFINISHED.condition() if field is RunOrderField.FINISHED_AT else None,
     )
     return f"{field.value} {direction.value}", order
 

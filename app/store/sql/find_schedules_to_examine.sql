@@ -1,7 +1,7 @@
 -- find_schedules_to_examine: which schedules the health monitor looks at in a round, by indexes and
--- within :most of each: those with a run that has failed or taken a while since the last round (the
--- block range index leaves the newest pages) or was refused, or takes one now; those with open findings; those
--- that do not fire and should; and those that are overdue.
+-- within :most of each: those with a run that has failed, was refused or took a while since the last
+-- round, or takes one now; those with open findings; those that do not fire and should; and those
+-- that are overdue.
 (SELECT DISTINCT run.schedule_id AS id
    FROM run
   WHERE run.finished_at >= :since

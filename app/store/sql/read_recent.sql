@@ -1,5 +1,5 @@
--- read_recent: how late runs started, and how many ended, in the last 15 minutes. The block range
--- index on finished_at leaves only the newest pages to read. Records of what never ran (skips,
+-- read_recent: how late runs started, and how many ended, in the last 15 minutes, by the index of
+-- ends: a step into it for each project. Records of what never ran (skips,
 -- misses) are no runs.
 WITH recent AS (
     SELECT run.state, run.finished_at,
