@@ -441,16 +441,23 @@ async def test_address_that_was_closed_since_is_not_reached(
     assert hook.received == []
 
 
-async def test_process_that_finds_no_worker_tells_of_it_itself(engine: Engine, hook: Hook) -> None:
-    """No worker was ever started here: only a watchdog and the notifier it wakes."""
+@pytest.mark.parametrize(
+    ("code", "silent"),
+    [("NO_WORKER", "heartbeat_at"), ("TICKER_SILENT", "last_tick_at")],
+)
+async def test_process_that_finds_the_engine_dead_tells_of_it_itself(
+    engine: Engine, hook: Hook, code: str, silent: str
+) -> None:
+    """Nothing of an engine was ever started here: only a watchdog, and the notifier it wakes."""
     await engine.worker()
-    # A ticker that has just fallen silent is not critical yet.
-    await add_rule(engine, hook.url, "FINDING_OPENED", filter={"minSeverity": "CRITICAL"})
-    await engine.rows("UPDATE worker SET heartbeat_at = now() - interval '1 minute'")
+    await add_rule(engine, hook.url, "FINDING_OPENED")
+    await engine.rows("UPDATE scheduler_state SET changed_at = now() - interval '1 hour'")
+    await engine.rows("UPDATE worker SET last_tick_at = now()")
+    await engine.rows(f"UPDATE worker SET {silent} = now() - interval '1 minute'")
     watchdog = Watchdog(engine.runtime, look_seconds=0.05, grace_seconds=0.5)
     async with notifying(engine), alongside(watchdog.run()):
         told = await hook.until("FINDING_OPENED")
-    assert told["finding"]["code"] == "NO_WORKER"
+    assert told["finding"]["code"] == code
 
 
 async def test_process_that_writes_a_failure_tells_of_it_at_once(
