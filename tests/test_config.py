@@ -120,6 +120,11 @@ def test_what_a_process_needs_is_asked_for() -> None:
         load_settings({}, required=("database_url",))
 
 
+def test_what_the_client_reads_is_no_unknown_setting() -> None:
+    names = ("TICKWHEEL_URL", "TICKWHEEL_TOKEN", "TICKWHEEL_PROJECT")
+    assert load_settings(dict.fromkeys(names, "x")) == Settings()
+
+
 def test_a_command_of_a_run_may_start_tickwheel() -> None:
     assert load_settings({"TICKWHEEL_RUN_ID": "1", "TICKWHEEL_PARAM_SIZE": "3"}).port == 8080
 

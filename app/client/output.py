@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import zoneinfo
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
@@ -94,7 +94,7 @@ def table_lines(
     """Return a table, its columns as wide as what is in them and at least `least`."""
     every = [list(titles), *(list(row) for row in rows)]
     widths = column_widths(every, least)
-    heading, *lines = (_line(cells, widths) for cells in every)
+    heading, *lines = (row_line(cells, widths) for cells in every)
     return [bold(heading), *lines]
 
 
@@ -106,7 +106,8 @@ def column_widths(rows: Sequence[Sequence[str]], least: Sequence[int] = ()) -> l
     return [max(pair) for pair in zip(widths, least, strict=True)] if least else widths
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def row_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return one row of a table."""
     from rich.cells import cell_len
 
     padded = [
@@ -114,11 +115,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         for cell, width in zip(cells, widths, strict=True)
     ]
     return _GAP.join(padded).rstrip()
-
-
-def row_line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return one more row of a table whose widths are fixed."""
-    return _line(cells, widths)
 
 
 def structured(value: object, form: Format, *, compact: bool = False) -> str:
@@ -148,9 +144,6 @@ def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
     given = [(name, value) for name, value in pairs if value]
     width = max(len(name) for name, _ in given)
     return [f"{bold(name.ljust(width))}{_GAP}{coloured(value)}" for name, value in given]
-
-
-Show = Callable[[Any, Zone], str]
 
 
 def _takes_colours() -> bool:

@@ -93,6 +93,13 @@ class Resource:
     filters: frozenset[str] = frozenset()
     watched: Watched | None = None
 
+    def found(self, data: Record) -> Any:
+        """Return the list, or the connection, in an answer."""
+        found: Any = data
+        for step in self.path:
+            found = found[step]
+        return found
+
     def rows(self, records: Iterable[Record], zone: Zone) -> list[list[str]]:
         """Return the cells of each record."""
         return [[column.cell(record, zone) for column in self.columns] for record in records]

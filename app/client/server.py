@@ -26,8 +26,6 @@ _CONNECT_SECONDS = 10.0
 # How long a watch looks for a server that went away; a restart takes less.
 _GIVE_UP_SECONDS = 60.0
 _PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-# A message after the acknowledgement may be long in coming: heartbeats come every 15 s.
-_SILENCE_SECONDS = 60.0
 _FIRST_CLOSE_CODE_OF_OURS = 4400
 _TOKEN_HINT = "Set TICKWHEEL_TOKEN to a token of the project; who administers it can make one."  # noqa: S105 - no token
 
@@ -134,8 +132,9 @@ class Server:
                 credentials = self._credentials("authorization", "project")
                 socket.send(json.dumps({"type": "connection_init", "payload": credentials}))
                 request = _request(file, operation, variables)
+                # A stream may be silent for long; pings, which the library sends, find a dead one.
                 while True:
-                    message = json.loads(socket.recv(timeout=_SILENCE_SECONDS))
+                    message = json.loads(socket.recv())
                     match message["type"]:
                         case "connection_ack":
                             start = {"id": "1", "type": "subscribe", "payload": request}

@@ -196,6 +196,7 @@ async def test_watching_shows_what_is_and_then_each_change(
         instance.door.slam()
         assert (await shell.tickwheel("pause", "watched", "--reason", "x")).code == 0
         assert "watched" in await watching.line(lambda line: "PAUSED" in line)
+        assert (await watching.interrupt()).code == 130
     async with shell.going_on("get", "runs", "--job", "watched", "-w", "-o", "json") as watching:
         assert json.loads(await watching.line())["__typename"] == "RunSnapshot"
         assert (await shell.tickwheel("trigger", "watched", "--force")).code == 0

@@ -136,22 +136,8 @@ def _list(
 ) -> None:
     if listed.name == "upcoming":
         variables["limit"] = limit
-    records: list[Record] = []
-    more = True
-    after = None
-    while more and len(records) < limit:
-        if listed.is_paged:
-            variables |= {"first": min(limit - len(records), _PAGE), "after": after}
-        data = server.ask(listed.file, listed.operation, **variables)
-        found: Any = data
-        for step in listed.path:
-            found = found[step]
-        if listed.is_paged:
-            records += found["nodes"]
-            more, after = found["pageInfo"]["hasNextPage"], found["pageInfo"]["endCursor"]
-        else:
-            records, more = found[:limit], len(found) > limit
-            break
+    read = _read_pages if listed.is_paged else _read_whole
+    data, records, more = read(server, listed, variables, limit)
     if output is not Format.TABLE:
         say(structured(records, output))
     elif records:
@@ -162,6 +148,31 @@ def _list(
         note(f"No {listed.name}.")
     if more:
         note(f"There are more {listed.name} than {limit}: see them with --limit.")
+
+
+def _read_pages(
+    server: Server, listed: Resource, variables: Record, limit: int
+) -> tuple[Record, list[Record], bool]:
+    """Return the last answer, up to `limit` records, and whether there are more."""
+    records: list[Record] = []
+    after = None
+    while True:
+        page = {"first": min(limit - len(records), _PAGE), "after": after}
+        data = server.ask(listed.file, listed.operation, **variables, **page)
+        found = listed.found(data)
+        records += found["nodes"]
+        more, after = found["pageInfo"]["hasNextPage"], found["pageInfo"]["endCursor"]
+        if not more or len(records) >= limit:
+            return data, records, more
+
+
+def _read_whole(
+    server: Server, listed: Resource, variables: Record, limit: int
+) -> tuple[Record, list[Record], bool]:
+    """Return the same of a list that comes in one piece."""
+    data = server.ask(listed.file, listed.operation, **variables)
+    records = listed.found(data)
+    return data, records[:limit], len(records) > limit
 
 
 def _watch(
