@@ -1,17 +1,25 @@
 """Deliberate breaks of the product, each of which the simulation has to notice.
 
-A break takes one safeguard out of one statement (or an index out of the database) for as long as a
-block lasts. If no seed breaks a promise then, the simulation would not notice either if somebody
+A break takes one safeguard out of one statement, an index out of the database or an order out of
+the code for as long as a block lasts. If no seed breaks a promise then, the simulation would not
+notice either if somebody
 took that safeguard out by mistake.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from app.runtime import Runtime
+from app.services import firing
+from app.store.database import Transaction
+from app.store.firing import RunRow, insert_runs
 from app.store.statements import statement
 
 
@@ -25,6 +33,30 @@ class Break:
     noticed_by: tuple[str, ...]
     # SQL to run before.
     prepare: str | None = None
+    # Code that is replaced as well.
+    otherwise: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+@contextmanager
+def _inserting_later() -> Iterator[None]:
+    """Let a tick commit that it has moved the cursors, and insert its runs after that."""
+    left: ContextVar[list[RunRow]] = ContextVar("left")
+    fire_together = firing._fire_together
+
+    async def put_off(_: Transaction, rows: Sequence[RunRow]) -> set[UUID]:
+        left.get().extend(rows)
+        return {row.id for row in rows}
+
+    async def fire(runtime: Runtime, *given: Any) -> Any:
+        rows: list[RunRow] = []
+        left.set(rows)
+        fired = await fire_together(runtime, *given)
+        async with runtime.database.transaction() as transaction:
+            await insert_runs(transaction, rows)
+        return fired
+
+    with patch.object(firing, "insert_runs", put_off), patch.object(firing, "_fire_together", fire):
+        yield
 
 
 BREAKS = (
@@ -78,6 +110,17 @@ BREAKS = (
         (("insert_chained_runs", "ON CONFLICT", "WHERE chain_item = 0 ON CONFLICT"),),
         ("I12",),
     ),
+    Break(
+        "a tick moves the cursor in another transaction than it inserts the runs",
+        (),
+        ("I1",),
+        otherwise=_inserting_later,
+    ),
+    Break(
+        "a pause or an edit leaves what is prepared",
+        (("withdraw_prepared_runs", "AND run.state = 'QUEUED'", "AND false"),),
+        ("I13",),
+    ),
 )
 
 
@@ -95,5 +138,5 @@ def broken_by(chosen: Break) -> Iterator[None]:
         # A clause has no truth value.
         return broken[name] if name in broken else statement(name)
 
-    with patch("app.store.database.statement", read):
+    with patch("app.store.database.statement", read), chosen.otherwise():
         yield

@@ -5,8 +5,9 @@ are judged where those live: in the tests of the audit and of live queries.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -29,13 +30,24 @@ _LEGAL = {
 # Two clocks that are read one after the other.
 _TOLERANCE_SECONDS = 0.001
 
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
 Violations = list[str]
 # The run it follows, the chain, and its item.
 _Follower = tuple[UUID | None, UUID | None, int | None]
 
 
-def complete(evidence: Evidence, schedule_id: UUID, occurrences: Iterable[datetime]) -> Violations:
-    """I1: each occurrence has exactly one record, or lies inside exactly one recorded range."""
+def complete(
+    evidence: Evidence,
+    schedule_id: UUID,
+    occurrences: Iterable[datetime],
+    *,
+    perhaps: Container[datetime] = (),
+) -> Violations:
+    """I1: each occurrence has exactly one record, or lies inside exactly one recorded range.
+
+    Those in `perhaps` may have a record as well: they came while an edit was being written.
+    """
     expected = set(occurrences)
     rows = [
         record
@@ -48,6 +60,8 @@ def complete(evidence: Evidence, schedule_id: UUID, occurrences: Iterable[dateti
     for instant in sorted(expected | set(single)):
         inside = [row for row in ranges if row.scheduled_for <= instant <= _end(row)]
         count = single[instant] + len(inside)
+        if instant not in expected and instant in perhaps:
+            continue
         if instant not in expected:
             found.append(f"I1: {instant} is no occurrence of {schedule_id}, and has a record")
         elif count != 1:
@@ -183,6 +197,37 @@ def no_survivors(run_ids: Iterable[UUID]) -> Violations:
                 found.append(f"I8: process {process.pid} of {mark} is alive")
         except psutil.Error:
             continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What a schedule had planned and must not start any more.
+
+    A pause or an edit was confirmed at `since`; at `until` somebody began to resume it. Instants in
+    `still_due` belong to what holds since then.
+    """
+
+    schedule_id: UUID
+    since: datetime
+    until: datetime = FOR_EVER
+    still_due: Container[datetime] = ()
+
+
+def nothing_withdrawn_starts(evidence: Evidence, withdrawn: Iterable[Withdrawn]) -> Violations:
+    """I13: a pause or an edit takes back what was planned for instants after it."""
+    tries_of = evidence.tries_of()
+    found: Violations = []
+    for past in withdrawn:
+        for run_id, tries in tries_of.items():
+            record = evidence.records.get(run_id)
+            if record is None or record.schedule_id != past.schedule_id:
+                continue
+            is_meant = record.cause in _REGULAR and record.scheduled_for > past.since
+            began = tries[0].began
+            while_it_holds = past.since.timestamp() < began < past.until.timestamp()
+            if is_meant and while_it_holds and record.scheduled_for not in past.still_due:
+                found.append(f"I13: {run_id}, for {record.scheduled_for}, began after {past.since}")
     return found
 
 

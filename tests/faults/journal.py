@@ -55,6 +55,10 @@ class Change:
     lease_expires_at: datetime | None = None
     result: Any = None
 
+    def __str__(self) -> str:
+        before = "" if self.state_before is None else f"{self.state_before} {self.attempt_before}, "
+        return f"{self.at:%H:%M:%S.%f} {self.run_id}: {before}{self.state} {self.attempt}"
+
     @property
     def lease_had_expired(self) -> bool:
         """Return whether nobody held a valid lease any more when this was written."""

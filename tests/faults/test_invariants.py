@@ -13,7 +13,7 @@ import pytest
 from app.core.ids import Kind, public_id
 from tests.faults import invariants
 from tests.faults.evidence import AttemptRecord, ChainRecord, Evidence, Record, every_so_often
-from tests.faults.invariants import Violations
+from tests.faults.invariants import Violations, Withdrawn
 from tests.faults.journal import Change
 from tests.faults.witness import Line
 
@@ -327,3 +327,20 @@ def test_i12_is_content_with_what_chains_ask_for() -> None:
 )
 def test_i12_sees_what_was_not_started_once(changes: dict[str, Record]) -> None:
     breaks(invariants.chained_once, fanned_out(**changes), "I12")
+
+
+def test_i13_sees_what_a_pause_or_an_edit_should_have_taken_back() -> None:
+    """What was due before, or is due by what holds now, may start; so may all after a resume."""
+    planned = evidence(record(scheduled_for=at(10), due_at=at(10)), lines=said(10, 11))
+    for since, until, still_due, is_broken in (
+        (5, 20, (), True),
+        (5, 9, (), False),
+        (5, 20, (at(10),), False),
+        (10, 20, (), False),
+    ):
+        past = Withdrawn(SCHEDULE, at(since), at(until), still_due)
+        found = invariants.nothing_withdrawn_starts(planned, [past])
+        assert bool(found) == is_broken
+        assert all(violation.startswith("I13:") for violation in found)
+    other = Withdrawn(OTHER, at(5))
+    assert invariants.nothing_withdrawn_starts(planned, [other]) == []

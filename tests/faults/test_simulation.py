@@ -14,13 +14,14 @@ from tests.faults.breaks import BREAKS, Break, broken_by
 from tests.faults.simulation.running import run_seeds
 from tests.faults.simulation.world import Verdict
 
-SEEDS, PER_TEST = 20, 10
+SEEDS, PER_TEST = 200, 20
 _MOST_SEEDS_TO_NOTICE = 40
 
 pytestmark = [
     pytest.mark.timeout(900),
     # A process that crashes leaves its connections as they are; the collector complains of each.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning"),
 ]
 
 
@@ -37,7 +38,11 @@ async def simulate(database_url: str, seeds: Iterable[int], **how: Any) -> list[
 
 
 def told(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return what was broken, each with its seed."""
+    """Return what was broken, each with its seed; print the story and the journal of each."""
+    verdicts = list(verdicts)
+    for verdict in verdicts:
+        if verdict.violations:
+            print(f"seed {verdict.seed}:", *verdict.story, sep="\n")
     return [
         f"--seed {verdict.seed}: {violation}"
         for verdict in verdicts

@@ -6,9 +6,11 @@ import logging
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SAWarning
 
 from app.dev.postgres import EmbeddedPostgres
 from app.store.migrate import upgrade
@@ -24,6 +26,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--minutes", type=float, default=600.0, help="stop after so long")
     given = parser.parse_args()
+    # It complains of every connection that a crash leaves as it is.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", SAWarning)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with tempfile.TemporaryDirectory(prefix="tickwheel-simulation-", dir="/tmp") as directory:
         return asyncio.run(_on_a_server(Path(directory), given))

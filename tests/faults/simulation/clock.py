@@ -3,8 +3,12 @@
 The event loop's clock is a number. It moves only when no callback is ready and no answer of
 PostgreSQL is awaited: then it jumps to the next timer. An exchange that waits for a lock is not
 waited for; PostgreSQL itself is asked which those are. So what goes wrong, and when, follows from
-the seed, whatever the machine is busy with. Which of two that wait for one lock goes first is
-PostgreSQL's to say, and ids are drawn anew each time: a seed told again may differ in such details.
+the seed, whatever the machine is busy with, and so do all ids.
+
+A seed told again has the same story as long as nobody waits for a lock and no two answers are on
+their way at once. Then PostgreSQL decides which of the two comes first, and from there on chance is
+drawn in another order: most seeds are told again nearly the same, none exactly for certain. That is
+why a violation prints the journal of every write with its seed.
 
 PostgreSQL's clock follows: a schema before `pg_catalog` on the search path defines `now()` and its
 relatives, so that the unchanged statements read the simulated instant.
@@ -47,6 +51,8 @@ BEGIN
     EXECUTE format('ALTER DATABASE %I SET search_path = simulation, pg_catalog, public',
                    current_database());
     EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''20ms''', current_database());
+    EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_generic_plan',
+                   current_database());
 END $$;
 """
 

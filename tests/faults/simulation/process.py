@@ -5,8 +5,9 @@ leaves is what is committed; its tasks are gone, its connections cut.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,16 +25,20 @@ from app.worker.sweeper import Sweeper
 from app.worker.ticker import Ticker
 from tests.faults.simulation.clock import VirtualLoop
 from tests.faults.simulation.messages import as_edges
-from tests.faults.simulation.wire import ride
-from tests.faults.witness import END, START, Line
+from tests.faults.simulation.wire import Line, ride
+from tests.faults.witness import END, START
+from tests.faults.witness import Line as Witness
 
 if TYPE_CHECKING:
     from tests.faults.simulation.world import World
 
 IDLE_IN_TRANSACTION_SECONDS = 5.0
-LONGEST_DEATH_SECONDS = 3.0
-_CRASH, _STALL = 1 / 150, 1 / 250
+LONGEST_DEATH_SECONDS = 1.5
+_CRASH, _STALL = 1 / 80, 1 / 160
 _STEP_SECONDS = 0.25
+
+# Which process, by its id, something is done for.
+_LIFE: ContextVar[int] = ContextVar("life", default=0)
 
 
 class Process:
@@ -44,7 +49,8 @@ class Process:
     def __init__(self, name: str, loop: VirtualLoop) -> None:
         self.name = name
         self.loop = loop
-        self.connections: set[Any] = set()
+        self.connections: set[Line] = set()
+        self.spare: list[Line] = []
         self.pid = 0
         self.is_alive = False
         self._stalled_until = 0.0
@@ -73,6 +79,8 @@ class Process:
 
         async def close() -> None:
             await context.__aexit__(None, None, None)
+            for line in self.spare:
+                await line.close()
 
         return close
 
@@ -92,7 +100,9 @@ class Process:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something that ends with the process."""
-        task = self.loop.create_task(work)
+        context = copy_context()
+        context.run(_LIFE.set, self.pid)
+        task = self.loop.create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -105,9 +115,13 @@ class Process:
         self._check_alive()
         await self._meet_fate()
         await asyncio.sleep(self.world.chance.uniform(0.0001, 0.004))
+        await self.until_it_goes_on()
+        self._check_alive()
+
+    async def until_it_goes_on(self) -> None:
+        """Wait while it stands still."""
         while self.is_stalled:  # noqa: ASYNC110 - it is time that is waited for
             await asyncio.sleep(min(_STEP_SECONDS, self._stalled_until - self.loop.time()))
-        self._check_alive()
 
     async def after_exchange(self) -> None:
         """Crash before the answer is heard, should the seed say so."""
@@ -127,7 +141,8 @@ class Process:
             self.stall(chance.uniform(0.5, 3 * self.world.lease_seconds))
 
     def _check_alive(self) -> None:
-        if not self.is_alive:
+        # What an earlier life has left may still be tidying up.
+        if not self.is_alive or _LIFE.get() != self.pid:
             raise ConnectionResetError("This process has crashed.")
 
     def stall(self, seconds: float) -> None:
@@ -140,12 +155,8 @@ class Process:
         """Do what PostgreSQL does with a session that waits in a transaction for too long."""
         if not self.is_stalled:
             return
-        idle = [one for one in self._open_connections() if one.is_in_transaction()]
-        if pids := [connection.get_server_pid() for connection in idle]:
+        if pids := [line.pid for line in self.connections if line.is_in_transaction]:
             self.world.observer.terminate(pids)
-
-    def _open_connections(self) -> list[Any]:
-        return [connection for connection in self.connections if not connection.is_closed()]
 
     def crash(self) -> None:
         """End at once: only what is committed stays."""
@@ -154,15 +165,25 @@ class Process:
         self.is_alive = False
         self.world.tell(f"{self.name} crashes")
         self.world.deaths[self.pid] = self.loop.instant.timestamp()
-        connections = self._open_connections()
-        pids = [connection.get_server_pid() for connection in connections]
-        for connection in connections:
-            connection.terminate()
-        self.connections.clear()
-        self.world.observer.terminate(pids)
-        self.loop.awaited.difference_update(pids)
+        self._dying = self.loop.create_task(self._die_and_rise(self._hang_up()))
+
+    def _hang_up(self) -> list[Line]:
+        """Cut every connection, and return those that a later life may use."""
         self._engine.sync_engine.dispose(close=False)
-        self._dying = self.loop.create_task(self._die_and_rise())
+        cut = [line for line in self.connections if line.is_open and not line.take_away()]
+        left = [line for line in self.connections if line.is_open and line not in cut]
+        self.connections.clear()
+        self._terminate(cut)
+        return left
+
+    def _terminate(self, lines: Sequence[Line]) -> None:
+        """End sessions in the middle of a statement."""
+        pids = [line.pid for line in lines]
+        for line in lines:
+            line.terminate()
+        if pids:
+            self.world.observer.terminate(pids)
+            self.loop.awaited.difference_update(pids)
 
     async def _end_tasks(self) -> None:
         while tasks := [*self._tasks, *self.runtime._announcements, *self.inner_tasks()]:
@@ -170,22 +191,28 @@ class Process:
                 task.cancel()
             await asyncio.wait(tasks, timeout=0.001)
 
-    async def _die_and_rise(self) -> None:
-        await self._end_tasks()
+    async def _die_and_rise(self, left: Sequence[Line]) -> None:
+        await self._die(left)
         if not self.world.is_over:
             await asyncio.sleep(self.world.chance.uniform(0.1, LONGEST_DEATH_SECONDS))
             self.start()
+
+    async def _die(self, left: Sequence[Line]) -> None:
+        for line in left:
+            await line.roll_back()
+        await self._end_tasks()
+        self.spare += left
 
     def inner_tasks(self) -> list[asyncio.Task[Any]]:
         """Return tasks that others have started for this process."""
         return []
 
     async def leave(self) -> None:
-        """End with the world: in peace, and for good."""
+        """End with the world, and for good."""
         if self._dying is not None:
             await self._dying
-        await self._end_tasks()
         self.is_alive = False
+        await self._die(self._hang_up())
 
 
 class SimulatedWorker(Process):
@@ -253,6 +280,7 @@ class SimulatedWorker(Process):
 
     async def _beat(self, heartbeat: Heartbeat) -> None:
         while True:
+            await self.until_it_goes_on()
             self._hinted.clear()
             pause_seconds = await heartbeat.beat_once(self.runtime.database)
             with suppress(TimeoutError):
@@ -290,7 +318,7 @@ class SimulatedHandlers:
         if not process.is_alive or process.pid != self._pid:
             return
         self._process.world.lines.append(
-            Line(
+            Witness(
                 execution.run_id,
                 execution.attempt,
                 execution.scheduled_for,

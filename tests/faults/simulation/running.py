@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from random import Random
-from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 from app.config import Settings
 from app.models import Project
@@ -16,13 +18,13 @@ from tests.engine import Engine
 from tests.faults.journal import keep_journal
 from tests.faults.simulation.clock import Observer, VirtualLoop, simulate_clock
 from tests.faults.simulation.messages import Messages, as_edges
+from tests.faults.simulation.operating import Operator
 from tests.faults.simulation.process import SimulatedWorker
-from tests.faults.simulation.wire import ride
+from tests.faults.simulation.wire import Line, ride
 from tests.faults.simulation.world import (
     HEARTBEAT_SECONDS,
     LEASE_SECONDS,
     SWEEP_SECONDS,
-    Operator,
     Verdict,
     World,
 )
@@ -100,7 +102,8 @@ async def _open_engine(stack: AsyncExitStack, settings: Settings, loop: VirtualL
 class _Bystander:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
-        self.connections: set[Any] = set()
+        self.connections: set[Line] = set()
+        self.spare: list[Line] = []
 
     async def before_exchange(self) -> None:
         pass
@@ -109,11 +112,18 @@ class _Bystander:
         pass
 
 
+def _id_at(loop: VirtualLoop, numbers: Iterator[int]) -> UUID:
+    """Return ids one after the other, with the simulated time in front as in any version 7."""
+    milliseconds = int(loop.instant.timestamp() * 1000)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62 | next(numbers))
+
+
 @contextmanager
 def _reading(loop: VirtualLoop) -> Iterator[None]:
-    """Let the product's own clocks read the simulated one."""
+    """Let the product's own clocks read the simulated one, also for ids."""
     with (
         patch("app.core.clock.monotonic", loop.time),
         patch("app.worker.runner.perf_counter", loop.time),
+        patch("app.models.columns.uuid7", partial(_id_at, loop, count())),
     ):
         yield

@@ -1,38 +1,29 @@
 """One seed: what is scheduled, what goes wrong, and whether every promise was kept."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from app.core.errors import TickwheelError
-from app.core.vocabulary import (
-    CatchUpPolicy,
-    ChainOn,
-    OnWorkerLost,
-    OverlapPolicy,
-    ResumeChoice,
-    Role,
-)
-from app.services.access import Principal
-from app.services.cancelling import cancel_run
-from app.services.pausing import SYSTEM
-from app.services.schedules.control import ResumeRequest, pause_schedule, resume_schedule
-from app.services.triggering import trigger_schedule
+from app.core.vocabulary import CatchUpPolicy, ChainOn, OnWorkerLost, OverlapPolicy, ResumeChoice
 from tests.engine import Engine, add_chain, every
 from tests.faults import invariants
-from tests.faults.evidence import collect, every_so_often
+from tests.faults.evidence import collect
 from tests.faults.invariants import Violations
+from tests.faults.journal import Change
 from tests.faults.simulation.clock import EPOCH, Observer, VirtualLoop
+from tests.faults.simulation.diary import Diary, Regular
 from tests.faults.simulation.messages import Messages
+from tests.faults.simulation.operating import resume
 from tests.faults.simulation.process import LONGEST_DEATH_SECONDS, Process, SimulatedWorker
 from tests.faults.witness import Line
 
-LEASE_SECONDS, HEARTBEAT_SECONDS, SWEEP_SECONDS = 3.0, 1.0, 2.5
-STORM_SECONDS = 8.0
+LEASE_SECONDS, HEARTBEAT_SECONDS, SWEEP_SECONDS = 2.0, 0.7, 1.6
+STORM_SECONDS = 6.0
 # After the last fault: the sweep holds off for a lease, finds what a lease later is lost, and the
 # longest job is tried once more, behind others of its schedule.
 HEAL_SECONDS = 60.0
@@ -65,17 +56,17 @@ KINDS = (
     Kind(1, 0.3, schedule={"overlap": OverlapPolicy.ALLOW}),
     Kind(
         2,
-        3.5,
+        2.5,
         fails=0.3,
         schedule={"overlap": OverlapPolicy.SKIP},
         job={"retry": _RETRY},
         leads_on=True,
     ),
-    Kind(3, 2.5, schedule={"overlap": OverlapPolicy.QUEUE_ALL}, job={"concurrency_limit": 1}),
-    Kind(2, 4.0, schedule={"overlap": OverlapPolicy.CANCEL_RUNNING}),
+    Kind(3, 2.0, schedule={"overlap": OverlapPolicy.QUEUE_ALL}, job={"concurrency_limit": 1}),
+    Kind(2, 3.0, schedule={"overlap": OverlapPolicy.CANCEL_RUNNING}),
     Kind(
-        4,
-        5.0,
+        3,
+        3.5,
         schedule={"overlap": OverlapPolicy.ALLOW, "catch_up": CatchUpPolicy.ALL},
         job={"on_worker_lost": OnWorkerLost.FAIL},
     ),
@@ -85,7 +76,7 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one seed."""
+    """What came of one seed. After a violation the story ends with the journal."""
 
     seed: int
     violations: Violations
@@ -118,10 +109,11 @@ class World:
         self.story: list[str] = []
         self.is_over = False
         self.is_calm = is_calm
-        self.regular: dict[UUID, tuple[int, datetime]] = {}
+        self.diary = Diary()
         self._engine = engine
         self._processes = processes
         self._pids = _FIRST_PID
+        self._changes: Sequence[Change] = ()
         workers = [one for one in processes if isinstance(one, SimulatedWorker)]
         self.messages = Messages(
             self.chance, lambda: [worker for worker in workers if worker.is_alive]
@@ -169,7 +161,7 @@ class World:
         return Verdict(
             self.seed,
             violations,
-            self.story,
+            self.story + ([str(change) for change in self._changes] if violations else []),
             runs=len({run_id for run_id, _ in attempts}),
             crashes=len(self.deaths),
             lost=sum(attempt > 1 for _, attempt in attempts),
@@ -189,7 +181,7 @@ class World:
                 next_run_at=now + timedelta(seconds=kind.every_seconds),
                 **kind.schedule,
             )
-            self.regular[schedule_id] = (kind.every_seconds, now)
+            self.diary.regular[schedule_id] = Regular(kind.every_seconds, now)
             if kind.leads_on:
                 await self._lead_on(job_id)
 
@@ -207,10 +199,7 @@ class World:
         await asyncio.sleep(LONGEST_DEATH_SECONDS + max(kind.every_seconds for kind in KINDS))
         while paused := await self._engine.rows("SELECT id FROM schedule WHERE state = 'PAUSED'"):
             for row in paused:
-                request = ResumeRequest(ResumeChoice.SKIP)
-                await resume_schedule(
-                    self._engine.runtime, principal_of(self._engine), row["id"], request
-                )
+                await resume(self._engine.runtime, self, row["id"], ResumeChoice.SKIP)
         row = await self._engine.row("SELECT simulation.now() AS now")
         await self._engine.rows("UPDATE schedule SET next_run_at = NULL, state = 'COMPLETED'")
         end = self.loop.time() + HEAL_SECONDS
@@ -226,72 +215,33 @@ class World:
 
     async def _judge(self, due_until: datetime) -> Violations:
         evidence = await collect(self._engine, self.lines, self.deaths)
+        self._changes = evidence.changes
+        versions = await self._read_versions()
         found = invariants.broken(evidence) + invariants.all_over(evidence, due_until=due_until)
-        for schedule_id, (seconds, after) in self.regular.items():
+        for schedule_id, regular in self.diary.regular.items():
             until = evidence.cursors[schedule_id]
-            if until < due_until - timedelta(seconds=2 * seconds):
+            if until < due_until - timedelta(seconds=2 * regular.seconds):
                 found.append(f"I1: {schedule_id} has not been looked at since {until}")
-            instants = every_so_often(seconds, anchor=EPOCH, after=after, until=until)
-            found += invariants.complete(evidence, schedule_id, instants)
+            instants = self.diary.occurrences(schedule_id, versions[schedule_id], until)
+            perhaps = self.diary.perhaps(schedule_id, until)
+            found += invariants.complete(evidence, schedule_id, instants, perhaps=perhaps)
+        found += invariants.nothing_withdrawn_starts(evidence, self.diary.withdrawn(due_until))
         if self.is_calm:
             alone = [
                 schedule_id
-                for schedule_id, kind in zip(self.regular, KINDS, strict=True)
+                for schedule_id, kind in zip(self.diary.regular, KINDS, strict=True)
                 if kind.schedule["overlap"] is OverlapPolicy.ALLOW and not kind.job
             ]
             found += invariants.on_time(evidence.of_schedules(alone), within_seconds=1.0)
         return found
 
-
-def principal_of(engine: Engine) -> Principal:
-    """Return who operates."""
-    return Principal(SYSTEM, Role.ADMIN, engine.project_id)
-
-
-class Operator(Process):
-    """Somebody who triggers, cancels, pauses and resumes, and whose process crashes as well."""
-
-    async def live(self) -> None:
-        """Do one thing after the other until the faults end."""
-        acts = (self._trigger, self._cancel, self._pause, self._resume)
-        while True:
-            await asyncio.sleep(self.world.chance.uniform(0.2, 1.5))
-            if not self.world.is_healed:
-                await self._try(self.world.chance.choice(acts))
-
-    async def _try(self, act: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await act()
-        except (TickwheelError, OSError):
-            # Refused, or gone: whoever asked would ask again.
-            pass
-        except Exception as error:
-            self.world.tell(f"{self.name} could not {act.__name__}: {type(error).__name__}")
-
-    def _choose(self) -> UUID:
-        return self.world.chance.choice(list(self.world.regular))
-
-    async def _trigger(self) -> None:
-        principal = principal_of(self.world.engine)
-        await trigger_schedule(self.runtime, principal, self._choose())
-
-    async def _cancel(self) -> None:
-        rows = await self.world.engine.rows(
-            "SELECT id FROM run WHERE state IN ('QUEUED', 'RUNNING') ORDER BY due_at, id"
-        )
-        if rows:
-            run_id = self.world.chance.choice(rows)["id"]
-            await cancel_run(self.runtime, principal_of(self.world.engine), run_id)
-
-    async def _pause(self) -> None:
-        principal = principal_of(self.world.engine)
-        await pause_schedule(self.runtime, principal, self._choose(), reason="By chance")
-
-    async def _resume(self) -> None:
-        choice = self.world.chance.choice((ResumeChoice.SKIP, ResumeChoice.ALL))
-        await resume_schedule(
-            self.runtime,
-            principal_of(self.world.engine),
-            self._choose(),
-            ResumeRequest(choice),
-        )
+    async def _read_versions(self) -> Mapping[UUID, list[Mapping[str, Any]]]:
+        """Return when which edit came into force, and what it says."""
+        found: defaultdict[UUID, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in await self._engine.rows(
+            "SELECT schedule_id, at,"
+            " snapshot->'timings'->0->'interval'->>'anchor' AS anchor"
+            " FROM schedule_version WHERE change = 'UPDATED' ORDER BY schedule_id, sequence"
+        ):
+            found[row["schedule_id"]].append(row)
+        return found
