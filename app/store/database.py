@@ -23,6 +23,7 @@ from app.core.clock import elapsed_seconds
 from app.store.statements import statement
 
 _FRESH_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
 
 
 class ReadConnection(AsyncSession):
@@ -130,6 +131,9 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "timeout": 5,
+                # PostgreSQL ends a statement by its own time-out. An answer that has still not
+                # come after that will not: the network has lost the connection and told nobody.
+                "command_timeout": statement_timeout_seconds + _ANSWER_SECONDS,
                 "server_settings": {
                     "application_name": "tickwheel",
                     "timezone": "UTC",
