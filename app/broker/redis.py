@@ -20,5 +20,7 @@ def open_redis(url: str, *, timeout_seconds: float = 1.0, decode: bool = True) -
         socket_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
         decode_responses=decode,
+        # Whoever can write to Redis may say anything: what is no text must not end who listens.
+        encoding_errors="replace",
     )
     return client
