@@ -18,15 +18,20 @@ _AWAY = (
     CannotConnectNowError,
     OSError,
 )
+# PostgreSQL's classes of errors: insufficient resources, and errors of its machine.
+_EXHAUSTED = frozenset({"53", "58"})
 _RETRY_SECONDS = 1.0
 Result = TypeVar("Result")
 _log = structlog.get_logger(__name__)
 
 
 def is_away(error: BaseException) -> bool:
-    """Return whether this was raised because the database cannot be reached."""
-    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return is_lost or isinstance(error, _AWAY)
+    """Return whether the database cannot be reached, or has no disk or memory left to answer."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or state[:2] in _EXHAUSTED:
+            return True
+    return isinstance(error, _AWAY)
 
 
 async def patiently(read: Callable[[], Awaitable[Result]]) -> Result:
