@@ -8,6 +8,9 @@ that the database keeps, are then judged against the tables.
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
@@ -106,7 +109,7 @@ class Cluster:
         """Start workers, wait until they have registered, and return the last."""
         workers = [self.launch(**settings) for _ in range(count)]
         for worker in workers:
-            await self.until("SELECT 1 FROM worker WHERE pid = :pid", pid=worker.pid)
+            await self.registered(worker)
         return workers[-1]
 
     def launch(self, **settings: object) -> Worker:
@@ -118,6 +121,26 @@ class Cluster:
         worker = Worker(pid, end, log)
         self.workers.append(worker)
         return worker
+
+    def launch_apart(self, **environment: str) -> Worker:
+        """Start a worker by a program of its own, for what only a program's start can set."""
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app", "worker"],
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        end: Future[int] = Future()
+        threading.Thread(target=lambda: end.set_result(process.wait()), daemon=True).start()
+        self.workers.append(worker := Worker(process.pid, end, log))
+        return worker
+
+    async def registered(self, worker: Worker) -> None:
+        """Wait until the tables know a worker."""
+        await self.until("SELECT 1 FROM worker WHERE pid = :pid", pid=worker.pid)
 
     async def kill(self, worker: Worker) -> None:
         """Kill a worker (SIGKILL), and note when it was gone."""
