@@ -1,6 +1,7 @@
 """Connections to PostgreSQL on which every exchange takes its time, and may be the last one."""
 
 import asyncio
+from functools import partial
 from typing import Any, Protocol
 
 import asyncpg
@@ -134,12 +135,16 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg has no ty
         """Return whether an answer is awaited."""
         return not self._loop.awaited.isdisjoint({self.get_server_pid(), *self._cancelling})
 
-    def _cancel_current_command(self, waiter: "asyncio.Future[None]") -> None:
-        token = object()
-        self._cancelling.add(token)
-        self._loop.awaited.add(token)
-        waiter.add_done_callback(lambda _: self._loop.awaited.discard(token))
-        super()._cancel_current_command(waiter)
+    def _cancel_current_command(self, *waiters: "asyncio.Future[None]") -> None:
+        for waiter in waiters:
+            token = object()
+            self._cancelling.add(token)
+            self._loop.awaited.add(token)
+            waiter.add_done_callback(partial(self._heard_of, token))
+        super()._cancel_current_command(*waiters)
+
+    def _heard_of(self, token: object, _: "asyncio.Future[None]") -> None:
+        self._loop.awaited.discard(token)
 
     def _cleanup(self) -> None:
         self._loop.awaited.difference_update(self._cancelling)
