@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
@@ -21,7 +22,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from app.core.vocabulary import OverlapPolicy
+from app.core.vocabulary import OverlapPolicy, Role
+from app.services.access import Principal
+from app.services.auditing import verify_audit
+from app.services.pausing import SYSTEM
+from app.services.schedules.control import pause_schedule
 from tests.engine import NOON, SECOND, Engine, every
 from tests.faults import invariants
 from tests.faults.evidence import Evidence, collect, every_so_often
@@ -94,6 +99,10 @@ class Cluster:
     deaths: dict[int, float] = field(default_factory=dict)
     # Schedules of every second, by id: up to which instant they had been looked at when made.
     regular: dict[UUID, datetime] = field(default_factory=dict)
+
+    # Pauses at the end, by schedule: those that were asked for, and those that were confirmed.
+    tried: Counter[UUID] = field(default_factory=Counter)
+    accepted: Counter[UUID] = field(default_factory=Counter)
 
     @property
     def truth(self) -> Path:
@@ -234,11 +243,15 @@ class Cluster:
         assert found is not None
         return found
 
-    async def pause_schedules(self) -> None:
+    async def pause_schedules(self) -> bool:
         """Let no schedule fire from here on, so that what has fired can be counted."""
-        await self.engine.rows(
-            "UPDATE schedule SET state = 'PAUSED', next_run_at = NULL WHERE state = 'ACTIVE'"
-        )
+        active = await self.engine.rows("SELECT id FROM schedule WHERE state = 'ACTIVE'")
+        principal = Principal(SYSTEM, Role.ADMIN, self.engine.project_id)
+        for row in active:
+            self.tried[row["id"]] += 1
+            await pause_schedule(self.engine.runtime, principal, row["id"], reason="The end")
+            self.accepted[row["id"]] += 1
+        return True
 
     async def check(self) -> Evidence:
         """Judge everything so far: the invariants that hold at any moment, and each second."""
@@ -253,17 +266,27 @@ class Cluster:
         return evidence
 
     async def check_end(self) -> Evidence:
-        """Stop firing, wait for what is under way, and judge all of it (I4 with the others)."""
-        await eventually(self._pause_and_tell)
+        """Stop firing, wait for what is under way, and judge all of it (with I4 and I9)."""
+        await eventually(self.pause_schedules)
         await self.all_over()
         evidence = await self.check()
         due_until = await self.engine.now()
         assert invariants.all_over(evidence, due_until=due_until) == []
+        assert await self._audited() == []
         return evidence
 
-    async def _pause_and_tell(self) -> bool:
-        await self.pause_schedules()
-        return True
+    async def _audited(self) -> invariants.Violations:
+        """I9, of the pauses that have ended all firing."""
+        rows = await self.engine.rows(
+            "SELECT subject_id, count(*) AS entries FROM audit"
+            " WHERE action = 'schedulePause' GROUP BY subject_id"
+        )
+        return invariants.audited(
+            {row["subject_id"]: row["entries"] for row in rows},
+            accepted=self.accepted,
+            tried=self.tried,
+            chain_holds=(await verify_audit(self.engine.runtime.database)).ok,
+        )
 
 
 @asynccontextmanager

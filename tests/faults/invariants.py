@@ -200,6 +200,28 @@ def no_survivors(run_ids: Iterable[UUID]) -> Violations:
     return found
 
 
+def audited(
+    kept: Mapping[UUID, int],
+    *,
+    accepted: Mapping[UUID, int],
+    tried: Mapping[UUID, int],
+    chain_holds: bool,
+) -> Violations:
+    """I9: the audit chain verifies; each accepted mutation has its entry, and no other has one.
+
+    A mutation whose answer was lost was `tried`, and may have been accepted.
+    """
+    found = [] if chain_holds else ["I9: the chain does not hold"]
+    for subject in kept.keys() | accepted.keys():
+        count = kept.get(subject, 0)
+        if not accepted.get(subject, 0) <= count <= tried.get(subject, 0):
+            found.append(
+                f"I9: {subject} has {count} entries; {accepted.get(subject, 0)} of"
+                f" {tried.get(subject, 0)} mutations were accepted"
+            )
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
     """What a schedule had planned and must not start any more.

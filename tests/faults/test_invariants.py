@@ -344,3 +344,26 @@ def test_i13_sees_what_a_pause_or_an_edit_should_have_taken_back() -> None:
         assert all(violation.startswith("I13:") for violation in found)
     other = Withdrawn(OTHER, at(5))
     assert invariants.nothing_withdrawn_starts(planned, [other]) == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "accepted", "tried", "chain_holds", "is_broken"),
+    [
+        ({RUN: 1}, {RUN: 1}, {RUN: 1}, True, False),
+        ({RUN: 2}, {RUN: 1}, {RUN: 2}, True, False),
+        ({RUN: 1}, {RUN: 1}, {RUN: 1}, False, True),
+        ({}, {RUN: 1}, {RUN: 1}, True, True),
+        ({RUN: 2}, {RUN: 1}, {RUN: 1}, True, True),
+        ({OTHER: 1}, {}, {}, True, True),
+    ],
+    ids=["one", "an answer was lost", "chain", "none", "two", "of nothing"],
+)
+def test_i9_sees_entries_that_do_not_add_up(
+    kept: dict[UUID, int],
+    accepted: dict[UUID, int],
+    tried: dict[UUID, int],
+    chain_holds: bool,
+    is_broken: bool,
+) -> None:
+    found = invariants.audited(kept, accepted=accepted, tried=tried, chain_holds=chain_holds)
+    assert [violation[:3] for violation in found] == ["I9:"] * is_broken
