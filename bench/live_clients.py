@@ -9,6 +9,7 @@ all processes share.
 
 import asyncio
 import os
+import socket
 import sys
 from array import array
 from base64 import b64encode
@@ -38,6 +39,8 @@ class Crowd:
     token: str
     document: str
     subscribers: int
+    # Bytes that wait in the kernel for a subscriber who does not read; None: as many as it likes.
+    receive_buffer: int | None = None
 
 
 class Subscriber(asyncio.Protocol):
@@ -157,6 +160,7 @@ async def subscribing(crowd: Crowd) -> AsyncIterator[Subscribers]:
         crowd.token,
         crowd.document,
         str(crowd.subscribers),
+        str(crowd.receive_buffer or ""),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -171,13 +175,9 @@ async def subscribing(crowd: Crowd) -> AsyncIterator[Subscribers]:
 
 
 async def _main() -> None:
-    url, token, document, subscribers = sys.argv[1:]
-    crowd = Crowd(url, token, document, int(subscribers))
+    url, token, document, subscribers, buffer = sys.argv[1:]
+    crowd = Crowd(url, token, document, int(subscribers), int(buffer) if buffer else None)
     arrivals: array[float] = array("d")
-    loop = asyncio.get_running_loop()
-    address = urlsplit(url)
-    assert address.hostname is not None
-    assert address.port is not None
     everybody: list[Subscriber] = []
     for start in range(0, crowd.subscribers, _AT_ONCE):
         some = [
@@ -185,7 +185,7 @@ async def _main() -> None:
             for number in range(start, min(start + _AT_ONCE, crowd.subscribers))
         ]
         for each in some:
-            await loop.create_connection(partial(_itself, each), address.hostname, address.port)
+            await _connect(crowd, each)
         await asyncio.gather(*(each.subscribed for each in some))
         everybody += some
     sys.stdout.buffer.write(b"ready\n")
@@ -195,6 +195,17 @@ async def _main() -> None:
         each.close()
     sys.stdout.buffer.write(arrivals.tobytes())
     sys.stdout.buffer.flush()
+
+
+async def _connect(crowd: Crowd, subscriber: Subscriber) -> None:
+    loop = asyncio.get_running_loop()
+    address = urlsplit(crowd.url)
+    connection = socket.socket()
+    connection.setblocking(False)
+    if crowd.receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, crowd.receive_buffer)
+    await loop.sock_connect(connection, (address.hostname, address.port))
+    await loop.create_connection(partial(_itself, subscriber), sock=connection)
 
 
 def _itself(subscriber: Subscriber) -> Subscriber:

@@ -5,16 +5,26 @@ or is gone, and is cut off: closing politely would wait for them to read first, 
 that is theirs.
 """
 
+import socket
+from asyncio import BaseTransport
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 LARGEST_MESSAGE_BYTES = 128_000
 PING_SECONDS = 20.0
+_UNREAD_BYTES = 128 * 1024
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One connection."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Bound what the kernel holds for a peer who does not read: it would take megabytes."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
 
     def start_keepalive(self) -> None:
         """Begin to ping: the handshake is over, and what it took is let go."""
