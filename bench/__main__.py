@@ -37,6 +37,7 @@ ON_DEMAND = {
     "health_reads": "status, watchdog and statistics over many runs",
     "live": "subscribers, and what a delivery costs",
     "live_memory": "the memory of an idle subscription",
+    "herd_peers": "a herd beside APScheduler, installed for the occasion, and arq",
 }
 BENCHMARKS = {**USUAL, **ON_DEMAND}
 
