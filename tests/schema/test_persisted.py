@@ -69,32 +69,26 @@ async def test_document_is_executed_by_its_hash_or_name_over_each_transport(
                     assert json.loads(await socket.recv())["type"] == "complete"
 
 
-@pytest.mark.parametrize(
-    ("body", "only", "code"),
-    [
-        ({"documentId": "sha256:0"}, False, "PERSISTED_DOCUMENT_NOT_FOUND"),
-        ({"documentId": ID, "query": JOBS}, False, "PERSISTED_DOCUMENT_AMBIGUOUS"),
-        ({"query": JOBS}, True, "PERSISTED_DOCUMENT_REQUIRED"),
-        ({"documentId": 7}, False, "BAD_REQUEST"),
-        ({}, False, "BAD_REQUEST"),
-    ],
-)
 async def test_what_names_no_document_is_refused_with_a_code(
-    database_url: str,
-    redis_url: str,
-    documents: Path,
-    body: dict[str, Any],
-    only: bool,
-    code: str,
+    database_url: str, redis_url: str, documents: Path
 ) -> None:
-    settings = {"persisted_documents": documents, "persisted_only": only}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"documentId": "sha256:0"}, "PERSISTED_DOCUMENT_NOT_FOUND"),
+        ({"documentId": ID, "query": JOBS}, "PERSISTED_DOCUMENT_AMBIGUOUS"),
+        ({"documentId": 7}, "BAD_REQUEST"),
+        ({}, "BAD_REQUEST"),
+    ]
+    strict = "application/graphql-response+json"
+    async with running_api(database_url, redis_url, persisted_documents=documents) as api:
+        for body, code in wrong:
+            status, answer = await post(api, body, Accept=strict)
+            assert (status, codes(answer)) == (400, [code])
+            assert "data" not in answer
+        assert (await post(api, {"query": JOBS}))[1]["data"] == {"jobs": {"nodes": []}}
+    settings = {"persisted_documents": documents, "persisted_only": True}
     async with running_api(database_url, redis_url, **settings) as api:
-        strict = "application/graphql-response+json"
-        status, answer = await post(api, body, Accept=strict)
-        assert (status, codes(answer)) == (400, [code])
-        assert "data" not in answer
-        if not only:
-            assert (await post(api, {"query": JOBS}))[1]["data"] == {"jobs": {"nodes": []}}
+        status, answer = await post(api, {"query": JOBS}, Accept=strict)
+        assert (status, codes(answer)) == (400, ["PERSISTED_DOCUMENT_REQUIRED"])
 
 
 @pytest.mark.parametrize(
