@@ -20,11 +20,22 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 _PATIENCE_SECONDS = 90.0
 _NOTHING = Path(os.devnull)
+# What commands import on their way, so that it is there before the fork.
+_IMPORTED_BEFORE = (
+    "app.cli",
+    "app.doctor.checks",
+    "app.services.explaining",
+    "app.worker.main",
+    "tests.faults.tasks",
+    "uvloop",
+    "websockets.sync.client",
+)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -86,12 +97,8 @@ class Nursery:
 
 def main() -> None:
     """Import, then fork whenever told to, until standard input ends."""
-    # What commands import on their way, so that it is there before the fork.
-    import uvloop  # noqa: F401
-    import websockets.sync.client  # noqa: F401
-
-    import tests.faults.tasks  # noqa: F401
-
+    for module in _IMPORTED_BEFORE:
+        import_module(module)
     _die_with_parent()
     signal.signal(signal.SIGCHLD, lambda *_: _tell_ends())
     for line in sys.stdin:
