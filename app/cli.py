@@ -19,6 +19,7 @@ import typer
 from app import __version__
 from app.client.commands.program import client
 from app.client.errors import ClientError
+from app.client.output import plain
 from app.core.errors import DependencyUnavailable, Forbidden, InvalidInput, TickwheelError
 from app.doctor.command import EXAMPLES, doctor
 
@@ -356,7 +357,7 @@ def main() -> None:
         sys.exit(_EXIT_SETTINGS)
     except ClientError as failure:
         for line in failure.lines():
-            typer.echo(line, err=True)
+            typer.echo(plain(line), err=True)
         sys.exit(failure.exit_code)
     except TickwheelError as error:
         typer.echo(error.message, err=True)

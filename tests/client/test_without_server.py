@@ -55,6 +55,7 @@ def test_a_server_that_is_not_there_ends_with_4_and_says_what_to_do() -> None:
         (["get", "nothing"], "There are schedules, jobs, runs"),
         (["get", "workers", "--failing"], "cannot be filtered by --failing"),
         (["get", "jobs", "--watch"], "cannot be watched"),
+        (["get", "schedules", "--search", "x", "-w"], "--search narrows a list, but no stream"),
         (["get", "schedules", "--tag", "team"], "--tag team=billing"),
         (["trigger"], "Name a schedule, or a --job"),
         (["trigger", "x", "-p", "day"], "-p day=2027-03-28"),
@@ -141,6 +142,13 @@ async def test_a_token_follows_no_redirect_and_a_page_is_no_answer(
     with pytest.raises(Unreachable, match="no Tickwheel"):
         await asyncio.to_thread(server.ask, "viewer", "viewer")
     assert len(heard) == 1
+
+
+def test_a_refusal_cannot_speak_to_the_terminal_either(tmp_path: Path) -> None:
+    said = tickwheel("validate", "--file", str(tmp_path / "\x1b[2J"), **NOBODY)
+    assert said.returncode == 2
+    assert "cannot be read" in said.stderr
+    assert "\x1b" not in said.stderr
 
 
 def test_nothing_from_the_server_speaks_to_the_terminal() -> None:

@@ -24,6 +24,8 @@ from app.client.resources import RESOURCES, Resource, Watched, resource_named
 from app.client.server import Server
 
 _PAGE = 100
+# What a stream's filter has no word for.
+_NOT_IN_A_STREAM = ("search", "severity", "resolved")
 _UNFINISHED = ["QUEUED", "RUNNING"]
 _FAILED = ["FAILED", "TIMED_OUT", "LOST"]
 EXAMPLES = """Examples
@@ -119,6 +121,9 @@ def get(
             f"{listed.name} cannot be filtered by --{unusable[0]}.",
             f"They take {usable}." if usable else "They take no filter.",
         )
+    unwatched = [name for name in filters.given() if name in _NOT_IN_A_STREAM]
+    if watch and unwatched:
+        raise Misused(f"--{unwatched[0]} narrows a list, but no stream: leave out --watch.")
     server = connect(url, token, project)
     if watch:
         _watch(server, listed, _variables(server, listed, filters), output, tz)
