@@ -3,8 +3,9 @@
     python -m bench.lists
 
 Both are one process under uvicorn, on the same rows of the same PostgreSQL, and are asked in turn
-over 8 connections by another process. The plain app (`bench.plain_strawberry`) has Strawberry's
-caches and data loaders, reads the same columns, and knows neither callers nor limits.
+over 8 connections by another process. "CPU ms" is the processor time of the server for one request.
+The plain app (`bench.plain_strawberry`) has Strawberry's caches and data loaders, reads the same
+columns, and knows neither callers nor limits.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from app.runtime import open_runtime
 from bench.figures import medians, print_table
 from bench.instance import Instance, running_instance
 from bench.load import LoadProcess, Request, load_process
-from bench.peers import running_peer
+from bench.machine import processor_ms
+from bench.peers import Peer, running_peer
 from bench.seeding import seed_schedules
 
 ROUNDS, SECONDS, CONNECTIONS, ROWS = 3, 4.0, 8, 100
@@ -51,19 +53,21 @@ async def _compare() -> None:
         await instance.stop_workers()
         await _seed(instance)
         async with running_peer("bench.plain_strawberry", instance.database_url) as peer:
-            plain = peer.url
-            await _compare_answers(instance, plain)
+            await _compare_answers(instance, peer.url)
             with load_process() as load:
                 rounds = [
-                    await asyncio.to_thread(_round, load, instance, plain) for _ in range(ROUNDS)
+                    await asyncio.to_thread(_round, load, instance, peer) for _ in range(ROUNDS)
                 ]
     middle = medians(rounds)
     rows = [
-        [name, *(middle[f"{name} {figure}"] for figure in ("per second", "p50", "p99"))]
+        [name, *(middle[f"{name} {figure}"] for figure in ("per second", "p50", "p99", "CPU"))]
         for name in ("plain Strawberry", "Tickwheel")
     ]
-    print_table(["", "requests/s", "p50 ms", "p99 ms"], rows)
-    print(f"\n  {middle['ratio']:.2f} times as many; medians of {ROUNDS} rounds of {SECONDS:g} s")
+    print_table(["", "requests/s", "p50 ms", "p99 ms", "CPU ms"], rows)
+    print(
+        f"\n  {middle['ratio']:.2f} times as many; the plain app takes {middle['CPU']:.2f} times "
+        f"the processor time for one; medians of {ROUNDS} rounds of {SECONDS:g} s"
+    )
 
 
 async def _seed(instance: Instance) -> None:
@@ -85,15 +89,22 @@ async def _compare_answers(instance: Instance, plain: str) -> None:
     assert len(keys[0]) == ROWS
 
 
-def _round(process: LoadProcess, instance: Instance, plain: str) -> dict[str, float]:
+def _round(process: LoadProcess, instance: Instance, peer: Peer) -> dict[str, float]:
     body = json.dumps({"query": QUERY}).encode()
     ours = Request(instance.url, body, instance.client.headers["Authorization"])
+    asked = {
+        "plain Strawberry": (Request(peer.url, body), peer.pid),
+        "Tickwheel": (ours, instance.pids["api"]),
+    }
     figures: dict[str, float] = {}
-    for name, request in (("plain Strawberry", Request(plain, body)), ("Tickwheel", ours)):
+    for name, (request, pid) in asked.items():
+        before = processor_ms(pid)
         load = process.put(request, connections=CONNECTIONS, seconds=SECONDS)
+        figures[f"{name} CPU"] = (processor_ms(pid) - before) / (load.per_second * SECONDS)
         figures[f"{name} per second"] = load.per_second
         figures[f"{name} p50"], figures[f"{name} p99"] = load.p50_ms, load.p99_ms
     figures["ratio"] = figures["Tickwheel per second"] / figures["plain Strawberry per second"]
+    figures["CPU"] = figures["plain Strawberry CPU"] / figures["Tickwheel CPU"]
     return figures
 
 
