@@ -1,7 +1,4 @@
-"""The clock of a live process jumps: only PostgreSQL's counts.
-
-Made to fail by letting `fire_due` be given the process's own clock in `worker/ticker.py`.
-"""
+"""The clock of a live process jumps: only PostgreSQL's counts."""
 
 from dataclasses import dataclass
 from importlib.metadata import files

@@ -1,7 +1,7 @@
 """The network between the workers and their servers is slow, down, one-sided or cut.
 
-Each test names its break: without `command_timeout` in app/store/database.py a worker whose
-connection to PostgreSQL was forgotten waits for an answer for ever (the long form of that row).
+Made to fail by leaving `command_timeout` out of app/store/database.py: a worker whose connection to
+PostgreSQL was forgotten waited for an answer for ever (the long form of that row).
 """
 
 import asyncio

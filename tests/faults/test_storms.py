@@ -34,10 +34,7 @@ _LEAST_PROCESSES = 3
 async def test_commands_that_are_cancelled_together_leave_no_process(
     cluster: Cluster, long: bool
 ) -> None:
-    """What leaves its session, and what is deaf to TERM, ends as well.
-
-    Made to fail by ending only the process group of a command.
-    """
+    """What leaves its session, and what is deaf to TERM, ends as well."""
     size = 1_000 if long else 20
     await cluster.start(2, allow_commands=True, worker_slots=_AT_ONCE)
     job_id = await cluster.engine.job(
