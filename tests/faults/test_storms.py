@@ -36,7 +36,9 @@ async def test_commands_that_are_cancelled_together_leave_no_process(
 ) -> None:
     """What leaves its session, and what is deaf to TERM, ends as well."""
     size = 1_000 if long else 20
-    await cluster.start(2, allow_commands=True, worker_slots=_AT_ONCE)
+    # To begin so many keeps the machine busy for longer than the short leases of these tests.
+    leases = {"lease_seconds": 15, "heartbeat_seconds": 5, "sweep_seconds": 5} if long else {}
+    await cluster.start(2, allow_commands=True, worker_slots=_AT_ONCE, **leases)
     job_id = await cluster.engine.job(
         kind=JobKind.COMMAND,
         config={"argv": ["sh", "-c", _STUBBORN]},
