@@ -21,22 +21,22 @@ USUAL = {
     "each_second": "one schedule, due each second",
     "chatty": "a command that prints 100,000 lines a second, and the others meanwhile",
     "http": "HTTP runs against a server on this machine",
-    "time": "next instants",
-    "lines": "lines of code per layer",
-}
-"""What is run when nothing is named: a quarter of an hour."""
-
-ON_DEMAND = {
-    "http_memory": "the memory of a worker over 100,000 HTTP runs",
     "fixed_cost": "a trivial query with everything that is always done, beside the bare minimum",
     "lists": "a list with what it refers to, beside a plain Strawberry app",
     "hostile": "requests made to keep a process busy: what refusing them costs",
+    "live": "subscribers, and what a delivery costs",
+    "live_memory": "the memory of an idle subscription",
+    "time": "next instants",
+    "lines": "lines of code per layer",
+}
+"""What is run when nothing is named: about twenty minutes."""
+
+ON_DEMAND = {
+    "http_memory": "the memory of a worker over 100,000 HTTP runs",
     "bounded_reads": "reads over all of a million schedules",
     "history": "the engine and its readers on a million finished runs",
     "pages": "lists at a million schedules and ten million runs",
     "health_reads": "status, watchdog and statistics over many runs",
-    "live": "subscribers, and what a delivery costs",
-    "live_memory": "the memory of an idle subscription",
     "herd_peers": "a herd beside APScheduler, installed for the occasion, and arq",
 }
 BENCHMARKS = {**USUAL, **ON_DEMAND}
