@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from app.runtime import Runtime
-from app.services import firing
+from app.services import firing, recording
 from app.store.database import Transaction
 from app.store.firing import RunRow, insert_runs
 from app.store.statements import statement
@@ -55,7 +55,10 @@ def _inserting_later() -> Iterator[None]:
             await insert_runs(transaction, rows)
         return fired
 
-    with patch.object(firing, "insert_runs", put_off), patch.object(firing, "_fire_together", fire):
+    with (
+        patch.object(recording, "insert_runs", put_off),
+        patch.object(firing, "_fire_together", fire),
+    ):
         yield
 
 

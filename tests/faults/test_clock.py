@@ -64,10 +64,13 @@ async def test_a_clock_that_jumps_by_an_hour_fires_nothing_twice_and_skips_nothi
     await cluster.every_second(job_id=await cluster.job("witnessed", seconds=1.5))
     await cluster.succeed(2)
     for number in range(8 if long else 2):
-        for seconds in (3600, -3600, 0):
-            clocks[number % 2].jump(seconds)
+        clock = clocks[number % 2]
+        for seconds in (3600, -3600):
+            clock.jump(seconds)
             await cluster.succeed(4)
         # It was felt: the watchdog has seen it at least once.
         await cluster.until("SELECT 1 FROM health_finding WHERE code = 'CLOCK_SKEW'")
+        clock.jump(0)
+        await cluster.succeed(4)
     assert len(cluster.running) == 2
     await cluster.check_end()

@@ -316,7 +316,7 @@ async def test_request_that_cannot_be_tried_says_why(
         ('{"query": "{ \\ud800 }"}', 400),
         ('{"query": "{ __typename }", "variables": []}', 400),
         ('{"query": "{ __typename }", "variables": {"a": NaN}}', 400),
-        ("[" * 100_000, 400),
+        ("[" * 100_000, 413),
         ('{"query": "' + " " * 1_100_000 + '"}', 413),
     ],
     ids=range(11),

@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
 from app.dev.postgres import EmbeddedPostgres
+from app.services import access
 from app.store.migrate import upgrade
 from tests.schema.api import ADMIN_TOKEN, SCHEDULE_CREATE, Api, running_api
 from tests.schema.test_path import RUN_EVENTS, TRIGGER
@@ -40,8 +42,10 @@ async def eventually_ready(api: Api) -> None:
 
 
 async def test_callers_are_told_and_subscribers_go_on_when_postgresql_comes_back(
-    mortal: EmbeddedPostgres, redis_url: str
+    mortal: EmbeddedPostgres, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nobody is remembered: whoever is asks nothing of PostgreSQL for a moment."""
+    monkeypatch.setattr(access, "KNOWN_SECONDS", 0.0)
     async with running_api(mortal.url, redis_url) as api:
         schedule = await api.create_schedule(await api.create_job())
         async with api.watching(RUN_EVENTS) as stream:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import websockets
 
-from app.services import single_sign_on
+from app.services import access, single_sign_on
 from tests.schema.api import ERRORS, JOB_CREATE, Api, running_api
 from tests.schema.identity_provider import AUDIENCE, IdentityProvider, running_provider
 
@@ -172,6 +172,7 @@ async def test_forged_token_opens_nothing(
 async def test_new_key_of_the_provider_is_fetched_and_the_old_one_forgotten(
     api: Api, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(access, "KNOWN_SECONDS", 0.0)
     old = provider.token()
     await viewer(api, old)
     monkeypatch.setattr(single_sign_on, "_ASK_AGAIN_SECONDS", 0.0)
