@@ -32,7 +32,7 @@ from app.services.statistics import (
 from app.services.status import StatusReader
 from app.store.migrate import upgrade
 from app.store.statistics import Of
-from bench.seeding import PROJECT, seed_schedules
+from bench.seeding import PROJECT, seed_schedules, unhurried
 
 _DAYS = 30
 # A tenth of the schedules has them; ids carry the millisecond of their making, as the engine's do.
@@ -61,22 +61,19 @@ Read = Callable[[], Awaitable[str]]
 
 
 async def _seed_runs(runtime: Runtime, runs: int, schedules: int) -> None:
-    async with runtime.database.transaction() as transaction:
-        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
-        await transaction.execute(
-            text(_RUNS),
-            {"runs": runs, "schedules": schedules, "seconds": _DAYS * 86_400},
-        )
-    async with runtime.database.transaction() as transaction:
-        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
-        await transaction.execute(text("ANALYZE run"))
-    # As autovacuum would have, long before there are so many.
-    async with runtime.database._engine.connect() as connection:
-        idle = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await idle.execute(text("SET statement_timeout = 0"))
-        for table in ("run", "schedule", "schedule_counters"):
-            await idle.execute(text(f"VACUUM {table}"))
-        await idle.execute(text("RESET statement_timeout"))
+    async with unhurried(runtime) as database:
+        async with database.transaction() as transaction:
+            await transaction.execute(
+                text(_RUNS),
+                {"runs": runs, "schedules": schedules, "seconds": _DAYS * 86_400},
+            )
+        async with database.transaction() as transaction:
+            await transaction.execute(text("ANALYZE run"))
+        # As autovacuum would have, long before there are so many.
+        async with database._engine.connect() as connection:
+            idle = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            for table in ("run", "schedule", "schedule_counters"):
+                await idle.execute(text(f"VACUUM {table}"))
 
 
 async def _reads(runtime: Runtime) -> dict[str, Read]:

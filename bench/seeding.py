@@ -1,11 +1,15 @@
 """Many schedules at once, behind the services' back: one statement whatever their number."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from sqlalchemy import text
 
 from app.runtime import Runtime
+from app.store.database import Database
 
+_HOUR_SECONDS = 3600.0
 PROJECT = UUID("01900000-0000-7000-8000-000000000001")
 
 # 300 definitions: minute and hour from the number, in three zones; a third of them at minute 0. Of
@@ -58,8 +62,7 @@ async def seed_schedules(
 
     They are due one after the other, the first in `first_due_seconds`, the last a day later.
     """
-    async with runtime.database.transaction() as transaction:
-        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
+    async with unhurried(runtime) as database, database.transaction() as transaction:
         await transaction.execute(text(_JOBS), {"project": PROJECT, "jobs": jobs})
         await transaction.execute(
             text(_SCHEDULES),
@@ -71,6 +74,16 @@ async def seed_schedules(
             },
         )
         await transaction.execute(text(_COUNTERS))
-    async with runtime.database.transaction() as transaction:
-        await transaction.execute(text("SET LOCAL statement_timeout = 0"))
+    async with unhurried(runtime) as database, database.transaction() as transaction:
         await transaction.execute(text("ANALYZE schedule"))
+
+
+@asynccontextmanager
+async def unhurried(runtime: Runtime) -> AsyncIterator[Database]:
+    """Open the same database for statements that take longer than a server is waited for."""
+    url = runtime.database._engine.url.render_as_string(hide_password=False)
+    database = Database.open(url, pool_size=1, statement_timeout_seconds=_HOUR_SECONDS)
+    try:
+        yield database
+    finally:
+        await database.close()
