@@ -327,6 +327,14 @@ class Settings(BaseModel):
         ge=1,
         le=10_000,
     )
+    process_slots: int = _setting(
+        32,
+        "Commands and isolated functions that one worker executes at the same time, each in "
+        "processes of its own. Other such runs hold a slot of the worker and wait.",
+        allowed="1 to 10000",
+        ge=1,
+        le=10_000,
+    )
     lease_seconds: float = _setting(
         15.0,
         "Seconds after which the runs of a worker that is not heard of are taken up again.",

@@ -156,6 +156,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
 def handler_options(settings: Settings) -> HandlerOptions:
     """Return what handlers are allowed here."""
     return HandlerOptions(
+        process_slots=settings.process_slots,
         allow_commands=settings.allow_commands,
         allow_shell=settings.allow_shell,
         command_user=settings.command_user,

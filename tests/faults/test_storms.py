@@ -38,7 +38,9 @@ async def test_commands_that_are_cancelled_together_leave_no_process(
     size = 1_000 if long else 20
     # To begin so many keeps the machine busy for longer than the short leases of these tests.
     leases = {"lease_seconds": 15, "heartbeat_seconds": 5, "sweep_seconds": 5} if long else {}
-    await cluster.start(2, allow_commands=True, worker_slots=_AT_ONCE, **leases)
+    await cluster.start(
+        2, allow_commands=True, worker_slots=_AT_ONCE, process_slots=_AT_ONCE, **leases
+    )
     job_id = await cluster.engine.job(
         kind=JobKind.COMMAND,
         config={"argv": ["sh", "-c", _STUBBORN]},
