@@ -187,6 +187,7 @@ class _Trouble:
 
     def pause(self) -> bool:
         """Wait a little longer than the last time; return False once it has been long enough."""
+        # A client has one thing to do; Ctrl-C ends the pause.
         time.sleep(_PAUSES_SECONDS[min(self._tries, len(_PAUSES_SECONDS) - 1)])
         self._tries += 1
         return time.monotonic() - self._since < _GIVE_UP_SECONDS

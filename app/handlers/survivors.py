@@ -37,7 +37,7 @@ def end_survivors() -> int:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.01)  # What was killed needs a moment to be gone; nothing tells of it.
     if found:
         _log.warning("commands.survivors_ended", processes=len(found))
     return len(found)

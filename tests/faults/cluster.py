@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+from redis.asyncio import Redis
+
 from app.core.vocabulary import OverlapPolicy, Role
+from app.dev.redis import EmbeddedRedis
 from app.services.access import Principal
 from app.services.auditing import verify_audit
 from app.services.pausing import SYSTEM
@@ -314,3 +317,13 @@ async def cluster_on(
         # Shown by pytest when the test has failed.
         for worker in cluster.workers:
             print(f"{worker.log.name}, process {worker.pid}:\n{worker.log.read_text()[-4_000:]}")
+
+
+@asynccontextmanager
+async def talking_to(server: EmbeddedRedis) -> AsyncIterator[Any]:
+    """Return a client for as long as the block lasts."""
+    client: Redis = Redis.from_url(server.url)
+    try:
+        yield client
+    finally:
+        await client.aclose()

@@ -6,15 +6,13 @@ ended every worker.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from app.dev.redis import EmbeddedRedis
-from tests.faults.cluster import Cluster, eventually
+from tests.faults.cluster import Cluster, eventually, talking_to
 from tests.faults.rows import row
 from tests.schema.api import running_api
 
@@ -35,16 +33,6 @@ _GARBAGE: tuple[bytes, ...] = (
     b"cos\nsystem\n(S'exit 1'\ntR.",
     b"\x00" * 2_000_000,
 )
-
-
-@asynccontextmanager
-async def talking_to(server: EmbeddedRedis) -> AsyncIterator[Any]:
-    """A client for as long as the block lasts."""
-    client: Redis = Redis.from_url(server.url)
-    try:
-        yield client
-    finally:
-        await client.aclose()
 
 
 @row("hostile messages through Redis", "I1 I3 I4 I10")

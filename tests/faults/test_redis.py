@@ -1,31 +1,17 @@
 """Redis is killed, emptied, away, and drops its clients: nothing depends on it but speed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from app.dev.redis import EmbeddedRedis
-from tests.faults.cluster import Cluster, eventually
+from tests.faults.cluster import Cluster, eventually, talking_to
 from tests.faults.rows import row
 
 pytestmark = pytest.mark.timeout(600)
 
 DOWN_SECONDS = 60.0
 FLUSH_EVERY_SECONDS = 10.0
-
-
-@asynccontextmanager
-async def talking_to(server: EmbeddedRedis) -> AsyncIterator[Any]:
-    """A client for as long as the block lasts."""
-    client: Redis = Redis.from_url(server.url)
-    try:
-        yield client
-    finally:
-        await client.aclose()
 
 
 @row("Redis killed, away, restarted empty", "I1 I4")
